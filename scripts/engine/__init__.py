@@ -1,0 +1,1 @@
+"""What makes an engine built from its Go module complete: a language host for Python."""
