@@ -1,1 +1,1 @@
-
+"""What a stack costs: price catalogue, estimate, capacity planner, reports."""
