@@ -1,0 +1,36 @@
+"""FOCUS exports (AWS, Azure, GCP, or this project's own), taken as they are.
+
+A FOCUS bill is the provider's statement: nothing is mended, only missing columns become null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ._sql import decimal, moment, text_or_null
+from .columns import COLUMNS, Column
+from .sources import Opened
+
+
+def select(opened: Opened) -> Mapping[str, str]:
+    """FOCUS column -> SQL expression over the file's own columns."""
+    return {column.name: _expression(opened, column) for column in COLUMNS}
+
+
+def _expression(opened: Opened, column: Column) -> str:
+    key = column.name.lower()
+    source = opened.columns.get(key)
+    if source is None:
+        return "NULL"
+    held = opened.types.get(key, "VARCHAR")
+    if column.kind == "decimal":
+        return source if held == "DECIMAL(38,12)" else decimal(source, comma=opened.comma)
+    if column.kind == "datetime":
+        if held == "TIMESTAMP":
+            return source
+        if held.startswith("TIMESTAMP"):
+            return f"CAST({source} AS TIMESTAMP)"
+        return moment(source)
+    if held.startswith(("MAP", "STRUCT")):
+        return f"CAST(to_json({source}) AS VARCHAR)"
+    return source if held == "VARCHAR" and opened.format == "parquet" else text_or_null(source)
