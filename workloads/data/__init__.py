@@ -1,0 +1,1 @@
+"""Objects, tables, contracts and ingestion: how data enters and how it is found again."""

@@ -1,0 +1,1 @@
+"""Training: the runtime contract, checkpoints and the loop."""
