@@ -1,0 +1,1 @@
+"""Launchers: one module a place. Each only translates the runtime contract."""
