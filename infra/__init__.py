@@ -1,1 +1,1 @@
-
+"""The Pulumi program: what a stack may ask for, what fulfils it, and where."""

@@ -34,7 +34,6 @@ def decimal(expression: str, *, comma: bool = False) -> str:
     return f"TRY_CAST({expression} AS {DECIMAL_SQL})"
 
 
-
 def moment(expression: str, *, day_first: bool = False) -> str:
     """A UTC timestamp, or null when unreadable.
 

@@ -75,7 +75,10 @@ def select(opened: Opened) -> Mapping[str, str]:
         f"concat_ws(' ', {f.text('line_item_product_code')}, {service})"
     )
     cost = f.number("line_item_unblended_cost")
-    ri_arn, sp_arn = f.text("reservation_reservation_a_r_n"), f.text("savings_plan_savings_plan_a_r_n")
+    ri_arn, sp_arn = (
+        f.text("reservation_reservation_a_r_n"),
+        f.text("savings_plan_savings_plan_a_r_n"),
+    )
     effective = _EFFECTIVE.format(
         t=kind,
         sp_effective=f.or_zero("savings_plan_savings_plan_effective_cost"),

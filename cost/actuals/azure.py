@@ -109,7 +109,9 @@ def _periods(f: _Fields) -> dict[str, str]:
         "BillingPeriodEnd": next_month(start),
         "ChargePeriodStart": day,
         "ChargePeriodEnd": f"{day} + INTERVAL 1 DAY",
-        "BillingCurrency": f.text("billingcurrency", "billingcurrencycode", "currency", "currencycode"),
+        "BillingCurrency": f.text(
+            "billingcurrency", "billingcurrencycode", "currency", "currencycode"
+        ),
     }
 
 

@@ -42,7 +42,9 @@ _REWRITES: Mapping[str, str] = {
     "ListUnitPrice": _unit_price("ListUnitPrice", "ListCost"),
     "ContractedUnitPrice": _unit_price("ContractedUnitPrice", "ContractedCost"),
     "PricingQuantity": _when(_BOUGHT, "PricingQuantity"),
-    "PricingUnit": _when(f"{_BOUGHT} AND PricingQuantity IS NOT NULL", "coalesce(PricingUnit, 'Units')"),
+    "PricingUnit": _when(
+        f"{_BOUGHT} AND PricingQuantity IS NOT NULL", "coalesce(PricingUnit, 'Units')"
+    ),
     "ConsumedQuantity": _when(_METERED, "ConsumedQuantity"),
     "ConsumedUnit": _when(
         f"{_METERED} AND ConsumedQuantity IS NOT NULL", "coalesce(ConsumedUnit, 'Units')"
@@ -96,9 +98,7 @@ def finished(relation: str) -> str:
     second = ", ".join(f"{_REWRITES[name]} AS {name}" for name in sorted(twice))
     inner = f"SELECT * REPLACE ({first}) FROM ({relation})"
     outer = f"SELECT * REPLACE ({second}) FROM ({inner})"
-    prices = (
-        "CASE WHEN PricingCurrency = BillingCurrency THEN {price} ELSE {own} END AS {own}"
-    )
+    prices = "CASE WHEN PricingCurrency = BillingCurrency THEN {price} ELSE {own} END AS {own}"
     mirrored = ", ".join(
         prices.format(price=price, own=f"PricingCurrency{price}")
         for price in ("ListUnitPrice", "ContractedUnitPrice")

@@ -64,9 +64,7 @@ def relation(opened: Opened) -> str:
     """The file with each row's credits unfolded after it: ``credit`` is null on the charge itself."""
     fields = _Fields(opened)
     credits = f"coalesce(from_json({fields.json('credits')}, {literal(_CREDITS)}), [])"
-    return (
-        f"(SELECT *, unnest(list_prepend(NULL, {credits})) AS credit FROM {opened.relation})"
-    )
+    return f"(SELECT *, unnest(list_prepend(NULL, {credits})) AS credit FROM {opened.relation})"
 
 
 def select(opened: Opened) -> Mapping[str, str]:

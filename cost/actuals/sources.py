@@ -96,7 +96,9 @@ def _files(source: Source) -> list[Path]:
     path = Path(source.path)
     if source.kind is not None and source.kind not in KINDS:
         raise BadInput(
-            Problem(f"no bill of kind {source.kind!r} is known", path=str(path), expected=_or(KINDS))
+            Problem(
+                f"no bill of kind {source.kind!r} is known", path=str(path), expected=_or(KINDS)
+            )
         )
     if path.is_file():
         return [path]
@@ -132,9 +134,7 @@ def open_source(connection: duckdb.DuckDBPyConnection, source: Source, number: i
     return _open_json(connection, path, source.kind)
 
 
-def _open_parquet(
-    connection: duckdb.DuckDBPyConnection, path: Path, kind: str | None
-) -> Opened:
+def _open_parquet(connection: duckdb.DuckDBPyConnection, path: Path, kind: str | None) -> Opened:
     relation = f"read_parquet({path_literal(path)})"
     try:
         described = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
@@ -192,9 +192,7 @@ def _first_line(path: Path) -> str:
 def _open_json(connection: duckdb.DuckDBPyConnection, path: Path, kind: str | None) -> Opened:
     relation = f"read_json_objects({path_literal(path)}, format='auto')"
     try:
-        row: Any = connection.execute(
-            f"SELECT json_keys(json) FROM {relation} LIMIT 1"
-        ).fetchone()
+        row: Any = connection.execute(f"SELECT json_keys(json) FROM {relation} LIMIT 1").fetchone()
     except Exception as error:  # the classes differ from damage to damage
         raise _damaged(path, error, "JSON") from error
     names = list(row[0]) if row else []

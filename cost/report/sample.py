@@ -178,7 +178,10 @@ def _aws_rows(period: Period, seed: int) -> Iterator[dict[str, Any]]:
             resource_tags=json.dumps({f"user_{k}": v for k, v in thing.tags.items()}),
         )  # fmt: skip
     last = period.end - timedelta(days=1)
-    extra = {"line_item_product_code": "AmazonEC2", "product": json.dumps({"product_name": _EC2[0]})}
+    extra = {
+        "line_item_product_code": "AmazonEC2",
+        "product": json.dumps({"product_name": _EC2[0]}),
+    }
     tags = json.dumps({"user_team": "vision"})
     yield _aws_row(
         period, last, "Credit", Decimal("-750.00"),
@@ -217,7 +220,11 @@ def _gcp_rows(period: Period, seed: int) -> Iterator[dict[str, Any]]:
                 "pricing_unit": thing.unit,
             },
             "credits": [
-                {"name": "Sustained use", "amount": float(spent), "type": "SUSTAINED_USAGE_DISCOUNT"}
+                {
+                    "name": "Sustained use",
+                    "amount": float(spent),
+                    "type": "SUSTAINED_USAGE_DISCOUNT",
+                }
             ]
             if spent
             else [],

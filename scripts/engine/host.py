@@ -75,9 +75,7 @@ class Host(language_pb2_grpc.LanguageRuntimeServicer):
 
     def About(self, _request: Any, _context: Any) -> Any:
         """Say which Python programs run on."""
-        return language_pb2.AboutResponse(
-            executable=sys.executable, version=sys.version.split()[0]
-        )
+        return language_pb2.AboutResponse(executable=sys.executable, version=sys.version.split()[0])
 
     def InstallDependencies(self, _request: Any, _context: Any) -> Iterator[Any]:
         """``scripts/setup`` installs them."""
@@ -104,7 +102,7 @@ class Host(language_pb2_grpc.LanguageRuntimeServicer):
             "args": list(request.args),
         }
         child = self._start(
-            [_python(request.info), "-u", str(Path(__file__).with_name("runner.py"))],
+            [_python(request.info), "-u", "-P", str(Path(__file__).with_name("runner.py"))],
             cwd=request.pwd,
             env={**os.environ, "PULUMI_RUN_SETTINGS": json.dumps(payload)},
         )

@@ -1,0 +1,1 @@
+"""``pulumi-resource-mlscale``: the provider of the local site, a process of its own."""

@@ -1,0 +1,84 @@
+"""``mlscale:local:Prometheus``: scrapes everything that runs in the stack, with alert rules."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from infra.core.tools import prometheus
+from infra.sites.local.provider.handler import Failure, Properties
+from infra.sites.local.provider.handlers._service import (
+    ServiceHandler,
+    ServiceInputs,
+    config_digest,
+    http_unhealthy,
+    required_tool,
+)
+from infra.sites.local.supervision import Layout, Unit
+
+
+class PrometheusInputs(ServiceInputs):
+    """``targets``: ``{job, address, labels}`` each; ``slos``: what the alert rules watch."""
+
+    targets: list[dict[str, Any]]
+    slos: list[dict[str, Any]] = Field(default_factory=list)
+    lags: list[dict[str, Any]] = Field(default_factory=list)
+    scrape_seconds: int = Field(default=5, ge=1, le=3600)
+    retention_days: int = Field(default=15, ge=1)
+
+
+class PrometheusHandler(ServiceHandler[PrometheusInputs]):
+    """A Prometheus of the stack's own."""
+
+    token = "mlscale:local:Prometheus"
+    inputs = PrometheusInputs
+    health_seconds: ClassVar[float] = 30
+
+    def check(self, known: Properties) -> list[Failure]:
+        """The program is there."""
+        _program()
+        return super().check(known)
+
+    def prepare(self, inputs: PrometheusInputs, layout: Layout, port: int) -> Unit:
+        """Write configuration and rules; a change of either restarts it."""
+        data = layout.data(inputs.unit)
+        data.mkdir(parents=True, exist_ok=True)
+        rules, config = data / "rules.yml", data / "prometheus.yml"
+        rules_text, config_text = _rendered(inputs, str(rules))
+        rules.write_text(rules_text, encoding="utf-8")
+        config.write_text(config_text, encoding="utf-8")
+        command = (
+            _program(),
+            f"--config.file={config}",
+            f"--storage.tsdb.path={data / 'tsdb'}",
+            f"--storage.tsdb.retention.time={inputs.retention_days}d",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--log.level=warn",
+        )
+        digest = config_digest(rules_text + config_text)
+        return Unit(inputs.unit, command, environment={"MLSCALE_CONFIG_DIGEST": digest})
+
+    def unhealthy(self, url: str) -> str | None:
+        """Prometheus's own readiness page."""
+        return http_unhealthy(f"{url}/-/ready")
+
+
+def _rendered(inputs: PrometheusInputs, rule_file: str) -> tuple[str, str]:
+    from workloads.monitoring.prometheus import (
+        EndpointSlo,
+        StreamLag,
+        Target,
+        render_config,
+        render_rules,
+    )
+
+    targets = [Target(**target) for target in inputs.targets]
+    slos = [EndpointSlo(**slo) for slo in inputs.slos]
+    lags = [StreamLag(**lag) for lag in inputs.lags]
+    return render_rules(slos, lags), render_config(targets, rule_file, inputs.scrape_seconds)
+
+
+def _program() -> str:
+    fix = "scripts/setup --only prometheus"
+    return required_tool(prometheus(), "Prometheus, which scrapes the stack,", fix)

@@ -1,0 +1,111 @@
+"""``mlscale:local:Store``: a folder with versioned objects and Iceberg tables."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+
+from infra.core.errors import DamagedState, Problem
+from infra.sites.local.provider.handler import Context, Failure, Handler, Inputs, Properties
+from workloads.jobs import write_json_atomically
+
+_MARK = "store.json"
+_GIB = 1 << 30
+
+
+class StoreInputs(Inputs):
+    """``path`` is absolute; ``protect`` keeps the folder when the resource is deleted."""
+
+    path: str
+    name: str
+    protect: bool = False
+    retention_days: int | None = Field(default=None, ge=1)
+    min_free_gib: float = Field(default=0.5, ge=0)
+
+
+class StoreHandler(Handler[StoreInputs]):
+    """A store on this machine's disk; its id is its path."""
+
+    token = "mlscale:local:Store"
+    inputs = StoreInputs
+    outputs: ClassVar[tuple[str, ...]] = ("catalog", "objects")
+    stable: ClassVar[frozenset[str]] = frozenset({"catalog", "objects"})
+    replace_on: ClassVar[frozenset[str]] = frozenset({"path"})
+
+    def check(self, known: Properties) -> list[Failure]:
+        """Room on the disk, and no stranger's files in the folder."""
+        path = Path(known["path"])
+        failures = []
+        free_gib = shutil.disk_usage(_existing(path)).free / _GIB
+        wanted_gib = known["minFreeGib"]
+        if free_gib < wanted_gib:
+            reason = (
+                f"the disk under {path} has {free_gib:.2f} GiB free, expected {wanted_gib} GiB. "
+                "Fix: make room, or lower stores.*.min_free_gib"
+            )
+            failures.append(Failure("path", reason))
+        if path.is_dir() and not (path / _MARK).exists() and any(path.iterdir()):
+            reason = f"{path} holds files that are no store of ours. Fix: choose another folder"
+            failures.append(Failure("path", reason))
+        return failures
+
+    def create(self, inputs: StoreInputs, context: Context) -> tuple[str, Properties]:
+        """Make the folder; a kept store is adopted as it is."""
+        path = Path(inputs.path)
+        if (path / _MARK).exists():
+            context.warn(f"store {inputs.name}: goes on with what was kept in {path}")
+        write_json_atomically(path / _MARK, inputs.model_dump(mode="json", by_alias=True))
+        for folder in ("objects", "warehouse"):
+            (path / folder).mkdir(exist_ok=True)
+        return inputs.path, _outputs(path)
+
+    def update(
+        self, resource_id: str, state: Properties, inputs: StoreInputs, context: Context
+    ) -> Properties:
+        """Only the rules change; the data stays."""
+        path = Path(inputs.path)
+        write_json_atomically(path / _MARK, inputs.model_dump(mode="json", by_alias=True))
+        return _outputs(path)
+
+    def read(self, resource_id: str, state: Properties) -> tuple[Properties, Properties] | None:
+        """From the mark in the folder."""
+        import json
+
+        mark = Path(resource_id) / _MARK
+        if not mark.exists():
+            return None
+        try:
+            known = json.loads(mark.read_text(encoding="utf-8"))
+        except ValueError as error:
+            fix = "restore the file from a backup, or delete it and run `pulumi up`"
+            raise DamagedState(
+                Problem(f"the store's mark can't be read: {error}", file=str(mark), fix=fix)
+            ) from error
+        inputs = {name: value for name, value in known.items() if value is not None}
+        return inputs, _outputs(Path(resource_id))
+
+    def delete(self, resource_id: str, state: Properties, context: Context) -> None:
+        """Take it away, unless it is protected: then say where it stays."""
+        path = Path(resource_id)
+        if state.get("protect"):
+            context.warn(f"store {state.get('name')} is protected: kept in {path}")
+            return
+        if (path / _MARK).exists():
+            shutil.rmtree(path)
+        with suppress(OSError):  # not empty, or gone already
+            path.parent.rmdir()
+            path.parent.parent.rmdir()
+
+
+def _outputs(path: Path) -> Properties:
+    return {"catalog": str(path / "catalog.db"), "objects": str(path / "objects")}
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path

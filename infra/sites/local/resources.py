@@ -1,0 +1,146 @@
+"""The local provider's resource types as the Pulumi program sees them.
+
+Thin: names and outputs only; what they do stands in ``provider/handlers``. Property names are
+camelCase on the wire, as everywhere in Pulumi, and snake_case in Python.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pulumi
+from pydantic.alias_generators import to_camel, to_snake
+
+
+class LocalResource(pulumi.CustomResource):
+    """Base: the token and the outputs are the class's."""
+
+    token: ClassVar[str]
+    told: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, title: str, opts: pulumi.ResourceOptions, /, **inputs: Any) -> None:
+        known = {name: value for name, value in inputs.items() if value is not None}
+        super().__init__(self.token, title, {**known, **dict.fromkeys(self.told)}, opts)
+
+    def translate_input_property(self, prop: str) -> str:
+        """To the wire."""
+        return to_camel(prop)
+
+    def translate_output_property(self, prop: str) -> str:
+        """From the wire."""
+        return to_snake(prop)
+
+
+class Supervisor(LocalResource):
+    """supervisord of the stack."""
+
+    token = "mlscale:local:Supervisor"
+    told = ("status",)
+
+
+class Store(LocalResource):
+    """A folder with versioned objects and Iceberg tables."""
+
+    token = "mlscale:local:Store"
+    told = ("catalog", "objects")
+    path: pulumi.Output[str]
+
+
+class Tracking(LocalResource):
+    """MLflow."""
+
+    token = "mlscale:local:Tracking"
+    told = ("url", "bound_port", "log", "status")
+    url: pulumi.Output[str]
+
+
+class Broker(LocalResource):
+    """Kafka."""
+
+    token = "mlscale:local:Broker"
+    told = ("url", "bound_port", "log", "status")
+    url: pulumi.Output[str]
+
+
+class Topic(LocalResource):
+    """A topic of the broker."""
+
+    token = "mlscale:local:Topic"
+    bootstrap: pulumi.Output[str]
+    name: pulumi.Output[str]
+
+
+class Dataset(LocalResource):
+    """A package's data in a table."""
+
+    token = "mlscale:local:Dataset"
+    told = ("snapshot_id", "rows", "rejected_rows", "quarantine", "content_sha256")
+    snapshot_id: pulumi.Output[str]
+    store: pulumi.Output[str]
+    table: pulumi.Output[str]
+
+
+class TrainingJob(LocalResource):
+    """A distributed run."""
+
+    token = "mlscale:local:TrainingJob"
+    told = ("weights", "weights_sha256", "steps", "resumed_from_step", "restarts", "training")
+    weights: pulumi.Output[str]
+    weights_sha256: pulumi.Output[str]
+    training: pulumi.Output[dict[str, Any]]
+
+
+class Model(LocalResource):
+    """A registered version."""
+
+    token = "mlscale:local:Model"
+    told = (
+        "run_id",
+        "model_version",
+        "model_uri",
+        "onnx",
+        "onnx_sha256",
+        "metrics",
+        "code_sha256",
+        "data_snapshot",
+    )
+    run_id: pulumi.Output[str]
+    model_version: pulumi.Output[str]
+    model_uri: pulumi.Output[str]
+    onnx: pulumi.Output[str]
+    onnx_sha256: pulumi.Output[str]
+    metrics: pulumi.Output[dict[str, float]]
+    code_sha256: pulumi.Output[str]
+    data_snapshot: pulumi.Output[str]
+
+
+class Endpoint(LocalResource):
+    """A model server."""
+
+    token = "mlscale:local:Endpoint"
+    told = ("url", "bound_port", "log", "status")
+    url: pulumi.Output[str]
+    bound_port: pulumi.Output[int]
+
+
+class Processor(LocalResource):
+    """Stream inference."""
+
+    token = "mlscale:local:Processor"
+    told = ("url", "bound_port", "log", "status")
+    bound_port: pulumi.Output[int]
+
+
+class Replay(LocalResource):
+    """A dataset's split as events."""
+
+    token = "mlscale:local:Replay"
+    told = ("status",)
+
+
+class Prometheus(LocalResource):
+    """Metrics."""
+
+    token = "mlscale:local:Prometheus"
+    told = ("url", "bound_port", "log", "status")
+    url: pulumi.Output[str]
