@@ -11,7 +11,6 @@ from workloads.data.files import replacing
 from workloads.package import Package
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
 

@@ -126,7 +126,9 @@ def _plan(request: Mapping[str, Any]) -> _Plan:
     package = load(request["package"])
     hyperparameters = package.resolve_hyperparameters(request["hyperparameters"])
     _check_numbers(request, hyperparameters)
-    asked = {name: request[name] for name in ("package", "table", "snapshot_id", "processes", "seed")}
+    asked = {
+        name: request[name] for name in ("package", "table", "snapshot_id", "processes", "seed")
+    }
     fingerprint = hashlib.sha256(
         json.dumps(
             {**asked, "code_sha256": package.code_sha256, "hyperparameters": hyperparameters},
@@ -160,7 +162,9 @@ def _check_numbers(request: Mapping[str, Any], hyperparameters: Mapping[str, Any
         value = request[name]
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             problems.append(
-                Problem(f"{value!r} does not fit", path=name, expected=f"an integer, at least {least}")
+                Problem(
+                    f"{value!r} does not fit", path=name, expected=f"an integer, at least {least}"
+                )
             )
     if not problems:
         processes, batch = request["processes"], hyperparameters.get("batch_size", 0)
@@ -251,7 +255,11 @@ def _train(plan: _Plan, job: jobs.Job) -> dict[str, Any]:
     from workloads.launch import rendezvous
 
     rendezvous.register()
-    with _scratch(plan.context.checkpoint_dir) as scratch, _followed(plan, job):
+    with (
+        _signals_restored(),
+        _scratch(plan.context.checkpoint_dir) as scratch,
+        _followed(plan, job),
+    ):
         config = LaunchConfig(
             min_nodes=1,
             max_nodes=1,
@@ -286,7 +294,7 @@ def _exit_code(number: int) -> int:
 def _refusal(answer: Mapping[str, Any]) -> MlscaleError:
     """The error that a worker returned."""
     kind = getattr(errors, answer["kind"], MlscaleError)
-    return kind([Problem(**problem) for problem in answer["problems"]])  # type: ignore[no-any-return]
+    return kind([Problem(**problem) for problem in answer["problems"]])
 
 
 def _explained(failure: Any, plan: _Plan) -> MlscaleError:
@@ -302,6 +310,21 @@ def _explained(failure: Any, plan: _Plan) -> MlscaleError:
             fix="see the log for the traceback; the run goes on from its last checkpoint",
         )
     )
+
+
+@contextlib.contextmanager
+def _signals_restored() -> Iterator[None]:
+    """Give back the handlers that torch's agent takes, and never returns, on the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    taken = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+    before = {number: signal.getsignal(number) for number in taken}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

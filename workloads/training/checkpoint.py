@@ -57,7 +57,7 @@ class CheckpointStore:
 
         A damaged one is passed over with a warning. Raises ``DamagedState`` where all are.
         """
-        problems = []
+        problems: list[Problem] = []
         for seal in self._seals():
             problem = _damage(seal)
             if problem is None:

@@ -233,7 +233,7 @@ def make_deterministic(seed: int) -> None:
     torch.use_deterministic_algorithms(True)
     torch.manual_seed(seed)
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - a package's code may use the global one
+    np.random.seed(seed % 2**32)
 
 
 def load_inputs(context: RunContext) -> tuple[Tensor, Tensor]:

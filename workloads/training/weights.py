@@ -36,7 +36,7 @@ def load_weights(path: Path, expected_sha256: str) -> dict[str, Tensor]:
     try:
         weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
         found = weights_sha256(weights)
-    except Exception as error:  # noqa: BLE001 - a damaged file makes torch raise anything
+    except Exception as error:
         raise _damaged(path, f"unreadable: {str(error).splitlines()[0]}") from error
     if found != expected_sha256:
         raise _damaged(path, f"other ones than expected (SHA-256 {found})", expected_sha256)
