@@ -197,6 +197,27 @@ def _extra_services() -> list[_Row]:
     return rows
 
 
+def _derive_brokers(rows: Sequence[_Row]) -> list[_Row]:
+    """MSK's m5 brokers, whose price is proportional to size, from the published m5.24xlarge."""
+    known = {row["service"] for row in rows}
+    derived = []
+    for row in rows:
+        if row["service"] != "MSK broker kafka.m5.24xlarge":
+            continue
+        for size, share in (("large", 48), ("xlarge", 24), ("2xlarge", 12), ("4xlarge", 6),
+                            ("8xlarge", 3), ("12xlarge", 2)):  # fmt: skip
+            name = f"MSK broker kafka.m5.{size}"
+            price = Decimal(row["usd_per_unit"]) / share
+            source = f"1/{share} of kafka.m5.24xlarge: {row['source']}"
+            if name not in known:
+                derived.append(
+                    row
+                    | {"service": name, "usd_per_unit": f"{price:f}", "source": source}
+                    | {"derived": "1"}
+                )
+    return derived
+
+
 def _usable(rows: Iterable[_Row]) -> tuple[list[_Row], list[str]]:
     chosen = [row for row in rows if is_shipped(row["provider"], row["instance_type"])]
     result = audit(make_rows(chosen))
@@ -226,8 +247,9 @@ def build(source_dir: Path, target: Path) -> list[str]:
         [
             row["provider"], _region(row), key, row["service"], row["unit"], row["usd_per_unit"],
             sources.id(row["source"], row["as_of_date"]),
+            row.get("derived", ""),
         ]
-        for row in service_rows
+        for row in service_rows + _derive_brokers(service_rows)
         if (key := row.get("key") or service_key(row["provider"], row["service"]))
     ]  # fmt: skip
     fabrics = [
@@ -251,7 +273,7 @@ def build(source_dir: Path, target: Path) -> list[str]:
     _write(target / "accelerators.csv", "name,aliases,vendor,peak_bf16_tflops,peak_fp32_tflops,"
            "memory_gib,memory_bandwidth_gb_s,interconnect,interconnect_gb_s,tdp_w,"
            "mamf_bf16_tflops,source", accelerators)  # fmt: skip
-    _write(target / "services.csv", "provider,region,key,name,unit,usd_per_unit,source",
+    _write(target / "services.csv", "provider,region,key,name,unit,usd_per_unit,source,derived",
            sorted(services, key=lambda cells: (cells[2], cells[1])))  # fmt: skip
     _write(target / "fabrics.csv", "provider,node,fabric,gb_s_per_node,source", fabrics)
     _write(target / "interruptions.csv", "provider,region,instance_type,monthly_low,monthly_high,"

@@ -170,3 +170,13 @@ def service_key(provider: str, name: str) -> str | None:
     if name == "NAT gateway data processed":
         return f"{provider}.nat.data"
     return SERVICE_KEYS.get(name)
+
+
+TPU_MACHINES: dict[str, str] = {
+    "ct4p-": "TPU-v4",
+    "ct5lp-": "TPU-v5e",
+    "ct5l-": "TPU-v5e",
+    "ct5p-": "TPU-v5p",
+    "ct6e-": "TPU-v6e",
+}
+"""Beginning of a GKE machine type -> the TPU in it; ``-4t`` at its end says how many chips."""

@@ -98,8 +98,10 @@ def load_services() -> tuple[ServicePrice, ...]:
     sources = load_sources()
 
     def make(cells: list[str]) -> ServicePrice:
-        provider, region, key, name, unit, price, source = cells
-        return ServicePrice(provider, region, key, name, unit, Decimal(price), *sources[source])
+        provider, region, key, name, unit, price, source, derived = cells
+        return ServicePrice(
+            provider, region, key, name, unit, Decimal(price), *sources[source], derived == "1"
+        )
 
     return tuple(_rows("services.csv", make))
 

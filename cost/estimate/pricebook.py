@@ -41,9 +41,7 @@ def _regions_of(key: str) -> tuple[ServicePrice, ...]:
 class PriceBook:
     """Looks prices up; ``today`` decides what is stale."""
 
-    def __init__(
-        self, usage: Usage, today: date | None = None, exact_region: bool = False
-    ) -> None:
+    def __init__(self, usage: Usage, today: date | None = None, exact_region: bool = False) -> None:
         self.usage = usage
         self.today = today or datetime.now(UTC).date()
         self.exact_region = exact_region

@@ -1,10 +1,10 @@
 """The usage file: quantities that a stack doesn't declare, and prices that no catalogue has.
 
-    usage:
-      lake: {storage_gib: 5000}                 # by resource name, URN or type; the nearest wins
-      aws:s3/bucket:Bucket: {storage_gib: 100}
-    prices:
-      aws.amp.samples: {usd_per_unit: "0.90", unit: 10M samples, source: invoice, as_of: 2026-10-01}
+usage:
+  lake: {storage_gib: 5000}                 # by resource name, URN or type; the nearest wins
+  aws:s3/bucket:Bucket: {storage_gib: 100}
+prices:
+  aws.amp.samples: {usd_per_unit: "0.90", unit: 10M samples, source: invoice, as_of: 2026-10-01}
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ def read_usage(path: Path | None) -> Usage:
     """The usage file, or an empty one. BadInput names what is wrong in it."""
     if path is None:
         return Usage()
-    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     try:
         document = YAML(typ="safe").load(path.read_text(encoding="utf-8")) or {}
