@@ -1,0 +1,151 @@
+"""Makes a report's figures from opened bills."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from cost.actuals import COUNTED, Bills, Period
+from cost.allocation import Allocation, Line, allocate_shared
+from cost.anomalies import Anomaly, explain, find_anomalies
+from cost.budget import Budget, Forecast, decide, forecast_month_end
+from cost.money import Rates
+
+from .cube import Cube, scope_sql
+from .model import (
+    BREAKDOWNS,
+    DIMENSIONS,
+    UNTAGGED,
+    BudgetState,
+    Options,
+    Report,
+    ReportLine,
+    Unexplained,
+)
+from .plan import compare, load_estimate, load_units
+
+_MOST_ANOMALIES: Final = 12
+
+
+def build_report(
+    bills: Bills,
+    period: Period,
+    options: Options,
+    estimate: Any = None,
+    budgets: Sequence[Budget] = (),
+    rates: Rates | None = None,
+) -> Report:
+    """The figures of a month. Sums are exact; nothing is rounded here."""
+    cube = Cube(bills, period, options.metric, options.tag_keys)
+    total, effective, rows, last_usage = cube.totals()
+    previous, first, newest = cube.history()
+    as_of = options.as_of or last_usage or period.start
+    lines = cube.lines()
+    report = Report(
+        title=options.title,
+        period=str(period),
+        currency=options.currency,
+        metric=options.metric,
+        as_of=min(as_of, period.end - timedelta(days=1)),
+        first_day=period.start,
+        days=period.days,
+        total=total,
+        effective=effective,
+        previous=previous if previous else None,
+        rows=rows,
+        lines=lines,
+        daily=_every_day(period, dict(cube.by_day())),
+        breakdowns={name: cube.breakdown(name) for name in BREAKDOWNS},
+        forecast=_forecast(cube, period, {}, as_of),
+        unexplained=_unexplained(cube, bills),
+        units=load_units(options.units, lines),
+        sources=[(opened.label, opened.kind) for opened in bills.files],
+    )
+    if rows == 0:
+        span = f"they cover {first} to {newest}" if first else "they hold no charge"
+        report.notes.append(f"No charges for {period} in the bills given; {span}.")
+    if estimate is not None:
+        planned = load_estimate(estimate, options.currency, rates)
+        report.variance, report.bridge = compare(planned, lines)
+    report.budgets = [_budget_state(cube, period, budget, report.as_of) for budget in budgets]
+    report.anomalies = _anomalies(cube, period, rows)
+    if options.rules:
+        report.allocation = _allocation(lines, options)
+        report.notes += report.allocation.notes
+    return report
+
+
+def _every_day(period: Period, found: Mapping[date, Decimal]) -> list[tuple[date, Decimal]]:
+    days = [period.start + timedelta(days=i) for i in range(period.days)]
+    return [(day, found.get(day, Decimal(0))) for day in days]
+
+
+def _forecast(cube: Cube, period: Period, scope: Mapping[str, str], as_of: date) -> Forecast:
+    return forecast_month_end(
+        {d: v for d, v in cube.daily(scope_sql(scope)).items() if d <= as_of},
+        period.end,
+        min(as_of, period.end - timedelta(days=1)),
+        fixed=cube.cost_of(scope, "-"),
+        start=period.start,
+    )
+
+
+def _budget_state(cube: Cube, period: Period, budget: Budget, as_of: date) -> BudgetState:
+    forecast = _forecast(cube, period, budget.scope, as_of)
+    spent = cube.cost_of(budget.scope)
+    # Usage dated outside the month (a late row of its bill) is spent all the same.
+    late = spent - forecast.spent
+    forecast = replace(
+        forecast,
+        spent=spent,
+        expected=forecast.expected + late,
+        low=forecast.low + late,
+        high=forecast.high + late,
+    )
+    decision = decide(budget, spent=spent, forecast=forecast)
+    return BudgetState(budget.name, budget.limit, budget.scope, spent, forecast, decision)
+
+
+def _unexplained(cube: Cube, bills: Bills) -> list[Unexplained]:
+    found = [
+        Unexplained(reason, source, currency, amount, rows, reason.startswith(COUNTED))
+        for reason, source, currency, amount, rows in cube.unexplained()
+    ]
+    for source, line, message in bills.rejected():
+        reason = f"line {line} is no row of this bill ({message})"
+        found.append(Unexplained(reason, source, "?", Decimal(0), 1, False))
+    return found
+
+
+def _anomalies(cube: Cube, period: Period, rows: int) -> list[Anomaly]:
+    series = cube.series(("provider", "service"))
+    found = find_anomalies(series, period.start, period.end)[:_MOST_ANOMALIES]
+    explained = []
+    for anomaly in found:
+        where = f"provider || ' · ' || service = '{anomaly.key.replace(chr(39), chr(39) * 2)}'"
+        parts = {
+            f"workload {name}": values for name, values in cube.series(("workload",), where).items()
+        }
+        parts.update(cube.resources(anomaly.key, rows))
+        explained.append(explain(anomaly, parts))
+    return explained
+
+
+def _allocation(lines: Sequence[ReportLine], options: Options) -> Allocation:
+    plain = [
+        Line(
+            {name: _blank(getattr(line, name)) for name in BREAKDOWNS},
+            line.cost,
+            line.accelerator_hours,
+        )
+        for line in lines
+    ]
+    to = options.rules[0].to
+    return allocate_shared(plain, options.rules, to if to in DIMENSIONS else "team")
+
+
+def _blank(value: str) -> str:
+    return "" if value == UNTAGGED else value
