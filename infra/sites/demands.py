@@ -11,7 +11,7 @@ from typing import NamedTuple
 from infra.core.errors import Problem
 from infra.sites import capabilities as can
 from infra.sites.capabilities import Capability
-from infra.spec import Endpoint, Monitoring, PlatformSpec, Training
+from infra.spec import Endpoint, Monitoring, PlatformSpec, Store, Training
 
 
 class Demand(NamedTuple):
@@ -43,16 +43,7 @@ def demands_of(platform: PlatformSpec, site: str) -> Iterator[Demand]:
     for index, link in enumerate(platform.links):
         if site in link:
             yield Demand(can.HasLinks, ("links", str(index)))
-    for name, store in platform.stores.items():
-        if store.site == site:
-            yield from _store(
-                ("stores", name), store.table_format, store.online, store.shared_files_gib
-            )
-    for name, stream in platform.streams.items():
-        if stream.site == site:
-            yield Demand(can.HasStreams, ("streams", name))
-            if stream.replay is not None:
-                yield Demand(can.HasReplay, ("streams", name, "replay"))
+    yield from _data(platform, site)
     for name, pipeline in platform.pipelines.items():
         if pipeline.site == site:
             yield Demand(_ENGINES[pipeline.engine], ("pipelines", name, "engine"))
@@ -83,14 +74,23 @@ def refusals(
     ]
 
 
-def _store(
-    path: tuple[str, ...], table_format: str, online: object, shared_files_gib: float | None
-) -> Iterator[Demand]:
-    if table_format in _TABLES:
-        yield Demand(_TABLES[table_format], (*path, "table_format"))
-    if online is not None:
+def _data(platform: PlatformSpec, site: str) -> Iterator[Demand]:
+    for name, store in platform.stores.items():
+        if store.site == site:
+            yield from _store(("stores", name), store)
+    for name, stream in platform.streams.items():
+        if stream.site == site:
+            yield Demand(can.HasStreams, ("streams", name))
+            if stream.replay is not None:
+                yield Demand(can.HasReplay, ("streams", name, "replay"))
+
+
+def _store(path: tuple[str, ...], store: Store) -> Iterator[Demand]:
+    if store.table_format in _TABLES:
+        yield Demand(_TABLES[store.table_format], (*path, "table_format"))
+    if store.online is not None:
         yield Demand(can.HasOnlineStore, (*path, "online"))
-    if shared_files_gib is not None:
+    if store.shared_files_gib is not None:
         yield Demand(can.HasSharedFiles, (*path, "shared_files_gib"))
 
 

@@ -35,9 +35,12 @@ _STAND_INS: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Fault:
-    """One validation error: where the user wrote it, pydantic's account, the field it meant."""
+    """One validation error: where the user wrote it, where that is once keys are spelt right,
+    pydantic's account, the field that was meant.
+    """
 
     loc: Loc
+    place: Loc
     error: Mapping[str, Any]
     is_key: bool = False
     hint: KeyHint | None = None
@@ -140,14 +143,14 @@ def _misspelt(copy: _Copy, errors: list[Any]) -> list[Fault]:
         model = model_at(PlatformSpec, loc[:-1])
         if model is SecretRef:
             # Nothing in it is taken for a name: it may be the secret itself.
-            found.append(Fault(copy.original(loc), error))
+            found.append(Fault(copy.original(loc), loc, error))
             copy.cut(loc[:-1])
             continue
         if model is None:
             continue
         hint = key_hint(str(loc[-1]), copy.at(loc), words_of(model), copy.at(loc[:-1]))
         if hint:
-            found.append(Fault(copy.original(loc), error, hint=hint))
+            found.append(Fault(copy.original(loc), loc, error, hint=hint))
             copy.rename(loc, hint)
     return found
 
@@ -165,7 +168,7 @@ def _faults(copy: _Copy, errors: list[Any], before: list[Fault]) -> list[Fault]:
             cuts.append(loc)
             continue
         number = _meant(copy, loc, error)
-        found.append(Fault(origin, error, is_key=is_key, number=number))
+        found.append(Fault(origin, loc, error, is_key=is_key, number=number))
         if number is None:
             cuts.append(loc)
         else:

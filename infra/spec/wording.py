@@ -87,7 +87,7 @@ def _is_secret(fault: Fault) -> bool:
     context = fault.error.get("ctx") or {}
     return context.get("class_name") == SecretRef.__name__ or (
         fault.error["type"] == "extra_forbidden"
-        and (fault.loc[-1] == "secure" or model_at(PlatformSpec, fault.loc[:-1]) is SecretRef)
+        and (fault.loc[-1] == "secure" or model_at(PlatformSpec, fault.place[:-1]) is SecretRef)
     )
 
 
@@ -103,27 +103,27 @@ def _secret_words(fault: Fault) -> Words:
 def _unknown(fault: Fault, _context: Mapping[str, Any]) -> Words:
     key = fault.loc[-1]
     message = f"unknown key `{key}`"
+    model = model_at(PlatformSpec, fault.place[:-1])
+    expected = f"one of {', '.join(sorted(fields_of(model)))}" if model else None
     hint = fault.hint
     if hint is None:
-        model = model_at(PlatformSpec, fault.loc[:-1])
-        expected = f"one of {', '.join(sorted(fields_of(model)))}" if model else None
         fix = f"remove `{key}`"
         if SECRET_LOOKING.search(str(key)):
             fix += "; a secret enters only as `{secret: <name>}` where a field asks for one"
         return message, expected, fix
     if hint.unit is None:
-        return message, f"`{hint.field}`", f"write `{hint.field}`"
+        return message, expected, f"write `{hint.field}`"
     unit = hint.unit if hint.unit.startswith("a ") else f"in {hint.unit}"
     message += f": the field is `{hint.field}`, {unit}"
     value = f": {plain(hint.value)}" if isinstance(hint.value, int | float) else ""
-    return message, f"`{hint.field}`", f"write `{hint.field}{value}`"
+    return message, expected, f"write `{hint.field}{value}`"
 
 
 def _missing(fault: Fault, _context: Mapping[str, Any]) -> Words:
     key = fault.loc[-1]
     if isinstance(key, int):
         return "a pair has two names", "two names, such as [core, burst]", None
-    field = field_at(PlatformSpec, fault.loc)
+    field = field_at(PlatformSpec, fault.place)
     about = (field.description or "").rstrip(".") if field else ""
     return f"`{key}` is missing", about[:1].lower() + about[1:] or None, f"add `{key}`"
 
@@ -142,7 +142,7 @@ def _pattern(fault: Fault, context: Mapping[str, Any]) -> Words:
 
 def _comparison(fault: Fault, context: Mapping[str, Any]) -> Words:
     key, words = _COMPARISONS[fault.error["type"]]
-    expected = f"{words} {plain(float(context[key]))}{_unit_words(fault.loc)}"
+    expected = f"{words} {plain(float(context[key]))}{_unit_words(fault.place)}"
     return f"{_shown(fault.error['input'])} is out of range", expected, None
 
 
@@ -156,7 +156,7 @@ def _length(fault: Fault, context: Mapping[str, Any]) -> Words:
 
 def _wrong_kind(fault: Fault, _context: Mapping[str, Any]) -> Words:
     given, kind = fault.error["input"], fault.error["type"]
-    expected = _KINDS[kind] + _unit_words(fault.loc)
+    expected = _KINDS[kind] + _unit_words(fault.place)
     field = str(fault.loc[-1]) if fault.loc else "platform"
     if given is None:
         return "is empty", expected, f"give `{field}` a value or remove it"

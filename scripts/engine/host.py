@@ -158,7 +158,9 @@ def _streamed(streams: dict[str, IO[bytes]]) -> Iterator[Any]:
 
     def pump(field: str, stream: IO[bytes]) -> None:
         while chunk := os.read(stream.fileno(), _CHUNK):
-            chunks.put(language_pb2.RunPluginResponse(**{field: chunk}))
+            response = language_pb2.RunPluginResponse()
+            setattr(response, field, chunk)
+            chunks.put(response)
         chunks.put(None)
 
     for field, stream in streams.items():

@@ -36,13 +36,15 @@ def main() -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
-        loop.run_until_complete(
-            run_in_stack(lambda: runpy.run_path(program, run_name="__main__"))  # type: ignore[arg-type]
-        )
+        loop.run_until_complete(run_in_stack(lambda: _run(program)))
     except pulumi.RunError as error:
         _bail(str(error))
     except Exception:  # noqa: BLE001 - whatever a program raises goes to the engine
         _bail("Program failed with an unhandled exception:\n" + traceback.format_exc())
+
+
+def _run(program: str) -> None:
+    runpy.run_path(program, run_name="__main__")
 
 
 def _bail(message: str) -> None:

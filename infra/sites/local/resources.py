@@ -1,7 +1,8 @@
 """The local provider's resource types as the Pulumi program sees them.
 
-Thin: names and outputs only; what they do stands in ``provider/handlers``. Property names are
-camelCase on the wire, as everywhere in Pulumi, and snake_case in Python.
+Thin: names and outputs only; what they do stands in ``provider/handlers``. Property names are the
+same on the wire as here: Pulumi's translation to camelCase would also reach into free mappings
+(hyperparameters, gates), and there is no SDK in another language to please.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import pulumi
-from pydantic.alias_generators import to_camel, to_snake
 
 
 class LocalResource(pulumi.CustomResource):
@@ -21,14 +21,6 @@ class LocalResource(pulumi.CustomResource):
     def __init__(self, title: str, opts: pulumi.ResourceOptions, /, **inputs: Any) -> None:
         known = {name: value for name, value in inputs.items() if value is not None}
         super().__init__(self.token, title, {**known, **dict.fromkeys(self.told)}, opts)
-
-    def translate_input_property(self, prop: str) -> str:
-        """To the wire."""
-        return to_camel(prop)
-
-    def translate_output_property(self, prop: str) -> str:
-        """From the wire."""
-        return to_snake(prop)
 
 
 class Supervisor(LocalResource):

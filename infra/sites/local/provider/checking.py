@@ -27,7 +27,7 @@ def checked(handler: Handler[Any], news: Properties) -> tuple[Properties, list[F
             return news, [Failure(".".join(map(str, one["loc"])), _reason(one)) for one in wrong]
         filled = known
     else:
-        filled = inputs.model_dump(mode="json", by_alias=True, exclude_none=True)
+        filled = inputs.model_dump(mode="json", exclude_none=True)
     return {**filled, **unknown}, _machine_checks(handler, filled)
 
 

@@ -12,7 +12,7 @@ from infra.sites.local.provider.values import is_unknown
 
 @dataclass(frozen=True)
 class Difference:
-    """Wire names of the properties that change, and of those that force a replacement."""
+    """Names of the properties that change, and of those that force a replacement."""
 
     changes: tuple[str, ...]
     replaces: tuple[str, ...]

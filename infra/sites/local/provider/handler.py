@@ -20,17 +20,14 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
 
 Properties = dict[str, Any]
 
 
 class Inputs(BaseModel):
-    """Base of the inputs of a resource type: camelCase on the wire, unknown names refused."""
+    """Base of the inputs of a resource type: unknown names are refused."""
 
-    model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 InputsT = TypeVar("InputsT", bound=Inputs)
@@ -48,7 +45,7 @@ class InitFailed(Exception):
 
 @dataclass(frozen=True)
 class Failure:
-    """Why an input can't be accepted: ``property`` is its wire name, "" for the whole resource."""
+    """Why an input can't be accepted: ``property`` is its name, "" for the whole resource."""
 
     property: str
     reason: str
@@ -73,16 +70,16 @@ class Handler(ABC, Generic[InputsT]):
     token: ClassVar[str]
     inputs: ClassVar[type[Inputs]]
     outputs: ClassVar[tuple[str, ...]] = ()
-    """Wire names of what only the provider knows."""
+    """Names of what only the provider knows."""
     stable: ClassVar[frozenset[str]] = frozenset()
     """Outputs that an update never changes, so that preview can go on showing them."""
     replace_on: ClassVar[frozenset[str]] = frozenset()
-    """Wire names of inputs whose change means another resource."""
+    """Names of inputs whose change means another resource."""
 
     def check(self, known: Properties) -> list[Failure]:
         """Refuse what can't work on this machine.
 
-        ``known`` holds the inputs that are known by now, typed, under their wire names: in a
+        ``known`` holds the inputs that are known by now, typed, under their names: in a
         preview what other resources will only tell later is absent. May also raise a project error.
         """
         return []

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import grpc
@@ -29,6 +30,8 @@ from infra.sites.local.provider.diff import difference
 from infra.sites.local.provider.handler import Context, Handler, InitFailed, Properties
 from infra.sites.local.provider.schema import package_schema
 from infra.sites.local.provider.values import UNKNOWN, from_struct, to_struct
+
+_PROGRESS_SECONDS = 1.0
 
 
 class LocalProvider(provider_pb2_grpc.ResourceProviderServicer):
@@ -194,14 +197,14 @@ class LocalProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     def _context(self, urn: str, timeout_seconds: float) -> Context:
         return Context(
-            log=lambda message: self._say(urn, message, ephemeral=True),
+            log=_throttled(lambda message: self._say(urn, message, ephemeral=True)),
             warn=lambda message: self._say(urn, message, severity=engine_pb2.WARNING),
             cancelled=self.cancelled,
             timeout_seconds=timeout_seconds,
         )
 
     def _say(
-        self, urn: str, message: str, severity: int = engine_pb2.INFO, ephemeral: bool = False
+        self, urn: str, message: str, severity: Any = engine_pb2.INFO, ephemeral: bool = False
     ) -> None:
         if self._engine is None:
             return
@@ -234,6 +237,19 @@ class LocalProvider(provider_pb2_grpc.ResourceProviderServicer):
         except Exception as error:  # noqa: BLE001 - the engine has to hear of anything
             where = "".join(traceback.format_exception(error))
             context.abort(grpc.StatusCode.UNKNOWN, f"unexpected {type(error).__name__}: {where}")
+
+
+def _throttled(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Progress at most once a second: a piped ``up`` prints every message as a line of its own."""
+    last_seconds = float("-inf")
+
+    def throttled(message: str) -> None:
+        nonlocal last_seconds
+        if time.monotonic() - last_seconds >= _PROGRESS_SECONDS:
+            last_seconds = time.monotonic()
+            say(message)
+
+    return throttled
 
 
 def _abort_with_partial_state(

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -38,6 +39,8 @@ def release(layout: Layout) -> None:
     with _all_stacks() as folder:
         layout.ports.unlink(missing_ok=True)
         _entry(folder, layout).unlink(missing_ok=True)
+        with suppress(OSError):  # other stacks still hold some
+            folder.rmdir()
 
 
 def free_port() -> int:
@@ -66,8 +69,9 @@ def owner_of(port: int) -> psutil.Process | None:
     except psutil.AccessDenied:
         return None
     for connection in connections:
-        listening = connection.status == psutil.CONN_LISTEN
-        if listening and connection.laddr.port == port and connection.pid:
+        if connection.status != psutil.CONN_LISTEN or not connection.laddr:
+            continue
+        if connection.laddr.port == port and connection.pid:
             try:
                 return psutil.Process(connection.pid)
             except psutil.NoSuchProcess:
@@ -78,10 +82,15 @@ def owner_of(port: int) -> psutil.Process | None:
 @contextmanager
 def _all_stacks() -> Iterator[Path]:
     folder = state_dir() / "ports"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # The folder above is the lock, so that no lock file stays behind.
+    lock = os.open(folder.parent, os.O_RDONLY)
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        folder.mkdir(exist_ok=True)
         yield folder
+    finally:
+        os.close(lock)
 
 
 def _entry(folder: Path, layout: Layout) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 from urllib.error import URLError
@@ -41,8 +42,8 @@ ServiceInputsT = TypeVar("ServiceInputsT", bound=ServiceInputs)
 class ServiceHandler(Handler[ServiceInputsT], Generic[ServiceInputsT]):
     """Create: choose a port, start the unit, wait until it is healthy. The id is ``folder#unit``."""
 
-    outputs: ClassVar[tuple[str, ...]] = ("url", "boundPort", "log", "status")
-    stable: ClassVar[frozenset[str]] = frozenset({"url", "boundPort", "log"})
+    outputs: ClassVar[tuple[str, ...]] = ("url", "bound_port", "log", "status")
+    stable: ClassVar[frozenset[str]] = frozenset({"url", "bound_port", "log"})
     replace_on: ClassVar[frozenset[str]] = frozenset({"directory", "unit"})
     health_seconds: ClassVar[float] = 60
 
@@ -81,13 +82,13 @@ class ServiceHandler(Handler[ServiceInputsT], Generic[ServiceInputsT]):
         layout = Layout(Path(inputs.directory))
         port = reserve(layout, inputs.unit, inputs.port)
         unit = self.prepare(inputs, layout, port)
-        outputs = {
+        outputs: Properties = {
             "url": self.url(port),
-            "boundPort": port,
+            "bound_port": port,
             "log": str(layout.log(inputs.unit)),
             "status": str(UnitStatus.RUNNING),
         }
-        wire = inputs.model_dump(mode="json", by_alias=True, exclude_none=True)
+        wire = inputs.model_dump(mode="json", exclude_none=True)
         about = {"inputs": wire, "outputs": outputs}
         supervisor = Supervisor(layout)
         supervisor.start()
@@ -157,3 +158,10 @@ def config_digest(text: str) -> str:
     import hashlib
 
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def remove_if_empty(*folders: Path) -> None:
+    """Take folders away, in order, up to the first that somebody still uses."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()

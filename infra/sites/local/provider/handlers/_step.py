@@ -47,7 +47,7 @@ class StepHandler(Handler[StepInputsT], Generic[StepInputsT]):
         request = self.request(inputs, layout)
         result = run_step(supervisor, inputs.unit, self.module, request, context)
         outputs = self.told(result, inputs)
-        wire = inputs.model_dump(mode="json", by_alias=True, exclude_none=True)
+        wire = inputs.model_dump(mode="json", exclude_none=True)
         told = layout.data(inputs.unit) / "resource.json"
         write_json_atomically(told, {"inputs": wire, "outputs": outputs})
         return f"{inputs.directory}#{inputs.unit}", outputs

@@ -18,7 +18,7 @@ from infra.sites.local.supervision import Layout, Unit, reserve
 
 
 class BrokerInputs(ServiceInputs):
-    """``heapMib``: the Java heap, MiB."""
+    """``heap_mib``: the Java heap, MiB."""
 
     heap_mib: int = Field(default=192, ge=96, le=8192)
 

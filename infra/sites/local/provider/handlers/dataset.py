@@ -13,7 +13,7 @@ from infra.sites.local.supervision import Layout
 
 
 class DatasetInputs(StepInputs):
-    """``source``: a file instead of the package's own data; ``sourceSha256`` makes a change show."""
+    """``source``: a file instead of the package's own data; ``source_sha256`` makes a change show."""
 
     store: str
     table: str
@@ -31,11 +31,11 @@ class DatasetHandler(StepHandler[DatasetInputs]):
     inputs = DatasetInputs
     module = "workloads.data.ingest"
     outputs: ClassVar[tuple[str, ...]] = (
-        "snapshotId",
+        "snapshot_id",
         "rows",
-        "rejectedRows",
+        "rejected_rows",
         "quarantine",
-        "contentSha256",
+        "content_sha256",
     )
 
     def request(self, inputs: DatasetInputs, layout: Layout) -> dict[str, Any]:
@@ -51,9 +51,9 @@ class DatasetHandler(StepHandler[DatasetInputs]):
     def told(self, result: Mapping[str, Any], inputs: DatasetInputs) -> Properties:
         """The snapshot, and how many rows were kept aside."""
         return {
-            "snapshotId": result["snapshot_id"],
+            "snapshot_id": result["snapshot_id"],
             "rows": result["rows"],
-            "rejectedRows": result["rejected_rows"],
+            "rejected_rows": result["rejected_rows"],
             "quarantine": result["quarantine"],
-            "contentSha256": result["content_sha256"],
+            "content_sha256": result["content_sha256"],
         }

@@ -37,14 +37,14 @@ class ModelHandler(StepHandler[ModelInputs]):
     inputs = ModelInputs
     module = "workloads.registry.publish"
     outputs: ClassVar[tuple[str, ...]] = (
-        "runId",
-        "modelVersion",
-        "modelUri",
+        "run_id",
+        "model_version",
+        "model_uri",
         "onnx",
-        "onnxSha256",
+        "onnx_sha256",
         "metrics",
-        "codeSha256",
-        "dataSnapshot",
+        "code_sha256",
+        "data_snapshot",
     )
 
     def request(self, inputs: ModelInputs, layout: Layout) -> dict[str, Any]:
@@ -54,14 +54,14 @@ class ModelHandler(StepHandler[ModelInputs]):
     def told(self, result: Mapping[str, Any], inputs: ModelInputs) -> Properties:
         """What a server and an auditor need."""
         return {
-            "runId": result["run_id"],
-            "modelVersion": result["model_version"],
-            "modelUri": result["model_uri"],
+            "run_id": result["run_id"],
+            "model_version": result["model_version"],
+            "model_uri": result["model_uri"],
             "onnx": result["onnx"],
-            "onnxSha256": result["onnx_sha256"],
+            "onnx_sha256": result["onnx_sha256"],
             "metrics": dict(result["metrics"]),
-            "codeSha256": result["code_sha256"],
-            "dataSnapshot": result["data_snapshot"],
+            "code_sha256": result["code_sha256"],
+            "data_snapshot": result["data_snapshot"],
         }
 
     def read(self, resource_id: str, state: Properties) -> tuple[Properties, Properties] | None:

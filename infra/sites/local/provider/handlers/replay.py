@@ -18,7 +18,7 @@ _MODULE = "workloads.streaming.replay"
 
 
 class ReplayInputs(StepInputs):
-    """``eventsPerSecond``: 0 is as fast as the broker takes them."""
+    """``events_per_second``: 0 is as fast as the broker takes them."""
 
     bootstrap: str
     topic: str
@@ -51,7 +51,7 @@ class ReplayHandler(Handler[ReplayInputs]):
             supervisor = Supervisor(layout)
             supervisor.start()
             start_step(supervisor, step)
-        wire = inputs.model_dump(mode="json", by_alias=True, exclude_none=True)
+        wire = inputs.model_dump(mode="json", exclude_none=True)
         write_json_atomically(layout.data(inputs.unit) / "resource.json", wire)
         # The same word whether it is done yet or not: that it ended is no drift.
         return f"{inputs.directory}#{inputs.unit}", {"status": str(UnitStatus.RUNNING)}

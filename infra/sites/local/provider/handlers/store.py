@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,6 +10,7 @@ from pydantic import Field
 
 from infra.core.errors import DamagedState, Problem
 from infra.sites.local.provider.handler import Context, Failure, Handler, Inputs, Properties
+from infra.sites.local.provider.handlers._service import remove_if_empty
 from workloads.jobs import write_json_atomically
 
 _MARK = "store.json"
@@ -41,7 +41,7 @@ class StoreHandler(Handler[StoreInputs]):
         path = Path(known["path"])
         failures = []
         free_gib = shutil.disk_usage(_existing(path)).free / _GIB
-        wanted_gib = known["minFreeGib"]
+        wanted_gib = known["min_free_gib"]
         if free_gib < wanted_gib:
             reason = (
                 f"the disk under {path} has {free_gib:.2f} GiB free, expected {wanted_gib} GiB. "
@@ -58,7 +58,7 @@ class StoreHandler(Handler[StoreInputs]):
         path = Path(inputs.path)
         if (path / _MARK).exists():
             context.warn(f"store {inputs.name}: goes on with what was kept in {path}")
-        write_json_atomically(path / _MARK, inputs.model_dump(mode="json", by_alias=True))
+        write_json_atomically(path / _MARK, inputs.model_dump(mode="json"))
         for folder in ("objects", "warehouse"):
             (path / folder).mkdir(exist_ok=True)
         return inputs.path, _outputs(path)
@@ -68,7 +68,7 @@ class StoreHandler(Handler[StoreInputs]):
     ) -> Properties:
         """Only the rules change; the data stays."""
         path = Path(inputs.path)
-        write_json_atomically(path / _MARK, inputs.model_dump(mode="json", by_alias=True))
+        write_json_atomically(path / _MARK, inputs.model_dump(mode="json"))
         return _outputs(path)
 
     def read(self, resource_id: str, state: Properties) -> tuple[Properties, Properties] | None:
@@ -96,9 +96,7 @@ class StoreHandler(Handler[StoreInputs]):
             return
         if (path / _MARK).exists():
             shutil.rmtree(path)
-        with suppress(OSError):  # not empty, or gone already
-            path.parent.rmdir()
-            path.parent.parent.rmdir()
+        remove_if_empty(path.parent, path.parent.parent, path.parent.parent.parent)
 
 
 def _outputs(path: Path) -> Properties:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
 from infra.sites.local.provider.handler import Context, Handler, Inputs, Properties
+from infra.sites.local.provider.handlers._service import remove_if_empty
 from infra.sites.local.supervision import Layout, Supervisor, UnitStatus, release
 
 
@@ -51,6 +51,5 @@ class SupervisorHandler(Handler[SupervisorInputs]):
             Supervisor(layout).stop()
             release(layout)
             shutil.rmtree(layout.directory)
-        for folder in (layout.socket.parent, layout.directory.parent):
-            with suppress(OSError):  # others still use it
-                folder.rmdir()
+        remove_if_empty(layout.socket.parent)
+        remove_if_empty(layout.directory.parent, layout.directory.parent.parent)

@@ -43,12 +43,12 @@ class TopicHandler(Handler[TopicInputs]):
             found: Mapping[str, Any] | None = describe_topic(bootstrap, name)
         except MissingTool:
             inputs = {
-                key: state[key] for key in ("bootstrap", "name", "partitions", "retentionHours")
+                key: state[key] for key in ("bootstrap", "name", "partitions", "retention_hours")
             }
             return inputs, {}
         if found is None:
             return None
-        known = {"partitions": found["partitions"], "retentionHours": found["retention_hours"]}
+        known = {"partitions": found["partitions"], "retention_hours": found["retention_hours"]}
         return {"bootstrap": bootstrap, "name": name, **known}, {}
 
     def delete(self, resource_id: str, state: Properties, context: Context) -> None:

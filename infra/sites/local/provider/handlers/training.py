@@ -37,16 +37,16 @@ class TrainingHandler(StepHandler[TrainingInputs]):
     module = "workloads.launch.local"
     outputs: ClassVar[tuple[str, ...]] = (
         "weights",
-        "weightsSha256",
+        "weights_sha256",
         "steps",
-        "resumedFromStep",
+        "resumed_from_step",
         "restarts",
         "training",
     )
 
     def check(self, known: Properties) -> list[Failure]:
         """Checkpoints that an earlier run left can still be read."""
-        if "snapshotId" not in known or "directory" not in known:
+        if "snapshot_id" not in known or "directory" not in known:
             return []
         from workloads.training.checkpoint import CheckpointStore
 
@@ -77,9 +77,9 @@ class TrainingHandler(StepHandler[TrainingInputs]):
         """The weights and how they came to be."""
         return {
             "weights": result["weights"],
-            "weightsSha256": result["weights_sha256"],
+            "weights_sha256": result["weights_sha256"],
             "steps": result["steps"],
-            "resumedFromStep": result["resumed_from_step"],
+            "resumed_from_step": result["resumed_from_step"],
             "restarts": result["restarts"],
             "training": dict(result),
         }

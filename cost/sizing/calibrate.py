@@ -1,0 +1,228 @@
+"""Fit the constants of the training model on published rows.
+
+``python -m cost.sizing.calibrate --training rows.csv`` writes ``data/training.json``: the
+constants, the correction and their provenance. The same functions serve the held-out evaluation,
+so that what is judged is the method that ships.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cost.sizing import residual
+from cost.sizing.steptime import (
+    RESERVED_BYTES,
+    Configurations,
+    Constants,
+    memory_bytes,
+    step_seconds,
+)
+from cost.sizing.tables import Row, read_table, write_text
+from cost.sizing.throughput import (
+    CONSTANTS_FILE,
+    Model,
+    Setup,
+    as_configurations,
+    features,
+    read_setup,
+)
+from infra.core.errors import BadInput, Problem
+
+Floats = NDArray[np.float64]
+
+VERSION = "1"
+"""Version of the method; goes up when the formulas change, so that locks can tell."""
+
+_NOISE = 0.04
+"""Scatter of published rates, log units: beyond it a row counts linearly, not squared."""
+
+_FEWEST_ROWS = 12
+
+# Name -> (prior, width in log units). The priors are what the papers named in ``steptime`` or the
+# counting of bytes lead one to expect: a third of the forward and backward pass again for
+# recomputation; 34 bytes of activations read and written about three times; logits in 16 and 32
+# bit about four times; communication that hides under two thirds of the compute.
+_SHARED: dict[str, tuple[float, float]] = {
+    "fp8": (1.4, 0.3),
+    "elementwise": (100.0, 0.5),
+    "vocabulary": (40.0, 0.4),
+    "gather_seconds": (1e-3, 1.2),
+    "overlap": (0.7, 0.2),
+    "leak": (0.022, 0.4),
+    "straggler": (0.005, 0.7),
+    "recompute": (4 / 3, 0.05),
+}
+_GEMM: dict[str, tuple[float, float]] = {"hopper": (0.78, 0.1)}
+_GEMM_ELSE = (0.88, 0.08)
+_ATTENTION: dict[str, tuple[float, float]] = {"hopper": (0.4, 0.3)}
+_ATTENTION_ELSE = (0.5, 0.3)
+_DEVICE_WIDTH = 0.05
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Rows that can be learned from: set-ups, log tokens a second, name of the model."""
+
+    setups: tuple[Setup, ...]
+    log_rate: Floats
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.setups)
+
+    def where(self, keep: Callable[[str], bool]) -> Measured:
+        """The rows whose model ``keep`` says yes to."""
+        chosen = [index for index, name in enumerate(self.names) if keep(name)]
+        return Measured(
+            tuple(self.setups[index] for index in chosen),
+            self.log_rate[chosen],
+            tuple(self.names[index] for index in chosen),
+        )
+
+
+def read_measured(rows: Sequence[Row]) -> Measured:
+    """Rows with a measured rate and everything that the model asks for; others are left out."""
+    setups, rates, names = [], [], []
+    for row in rows:
+        rate = row.positive("tokens_per_s")
+        complete = all(
+            row.text(name) for name in ("params", "seq_len", "micro_batch", "grad_accum")
+        )
+        if rate is None or not complete or not row.text("n_accelerators"):
+            continue
+        setups.append(read_setup(row))
+        rates.append(np.log(rate))
+        names.append(row.text("workload"))
+    return Measured(tuple(setups), np.array(rates), tuple(names))
+
+
+class _Parameters:
+    """The vector of logarithms that is fitted, and back to ``Constants``."""
+
+    def __init__(self, measured: Measured) -> None:
+        self.architectures = sorted({setup.device.architecture for setup in measured.setups})
+        self.devices = sorted({setup.device.name for setup in measured.setups})
+        priors = [
+            *_SHARED.values(),
+            *(_GEMM.get(name, _GEMM_ELSE) for name in self.architectures),
+            *(_ATTENTION.get(name, _ATTENTION_ELSE) for name in self.architectures),
+            *((1.0, _DEVICE_WIDTH) for _ in self.devices),
+        ]
+        self.prior = np.log([value for value, _ in priors])
+        self.width = np.array([width for _, width in priors])
+
+    def constants(self, logs: Floats) -> Constants:
+        values = iter(float(value) for value in np.exp(logs))
+        shared = {name: next(values) for name in _SHARED}
+        gemm = {name: next(values) for name in self.architectures}
+        attention = {name: next(values) for name in self.architectures}
+        device = {name: next(values) for name in self.devices}
+        return Constants(gemm=gemm, device=device, attention=attention, **shared)
+
+
+def fit_constants(measured: Measured) -> Constants:
+    """Least squares in log units with a prior on each constant and a bounded pull of outliers."""
+    from scipy.optimize import least_squares
+
+    parameters = _Parameters(measured)
+
+    def misfit(logs: Floats) -> Floats:
+        off = _modelled(measured, parameters.constants(logs)) - measured.log_rate
+        scaled = off / _NOISE
+        bounded = np.sign(scaled) * np.sqrt(2 * (np.sqrt(1 + scaled**2) - 1))
+        return np.concatenate([bounded, (logs - parameters.prior) / parameters.width])
+
+    return parameters.constants(least_squares(misfit, parameters.prior).x)
+
+
+def _modelled(measured: Measured, constants: Constants) -> Floats:
+    columns = as_configurations(measured.setups, constants)
+    return cast("Floats", np.log(columns.tokens / step_seconds(columns, constants)))
+
+
+def fit(measured: Measured, conformal: bool = True) -> Model:
+    """The whole training model on these rows alone.
+
+    With ``conformal`` the interval's width comes from leaving out each model in turn: the errors
+    on rows whose model the fit had not seen, over the deviation it claimed for them.
+    """
+    if len(measured) < _FEWEST_ROWS:
+        raise BadInput(
+            Problem(
+                f"{len(measured)} complete rows with a measured rate can't fix the constants",
+                expected=f"at least {_FEWEST_ROWS} with params, seq_len, micro_batch, grad_accum",
+            )
+        )
+    constants = fit_constants(measured)
+    columns = as_configurations(measured.setups, constants)
+    devices = [setup.device for setup in measured.setups]
+    off = measured.log_rate - np.log(columns.tokens / step_seconds(columns, constants))
+    correction = residual.fit(features(columns, devices), off)
+    model = Model(VERSION, constants, correction, _memory_margin(columns), {})
+    names = sorted(set(measured.names))
+    if not conformal or len(names) < 2:  # noqa: PLR2004
+        return model
+    held = [name for name in names if len(measured) - measured.names.count(name) >= _FEWEST_ROWS]
+    if not held:
+        return model
+    quantile = residual.conformal_quantile(
+        np.concatenate([_unseen_scores(measured, name) for name in held])
+    )
+    return replace(model, residual=replace(correction, quantile=quantile))
+
+
+def _unseen_scores(measured: Measured, name: str) -> Floats:
+    from cost.sizing.throughput import predict_setups
+
+    seen = measured.where(lambda other: other != name)
+    asked = measured.where(lambda other: other == name)
+    model = fit(seen, conformal=False)
+    unit = replace(model, residual=replace(model.residual, quantile=1.0))
+    predicted, deviation, _ = predict_setups(asked.setups, unit)
+    return cast("Floats", np.abs(predicted - asked.log_rate) / deviation)
+
+
+def _memory_margin(columns: Configurations) -> float:
+    """The share of the counted activations that still lets every row that ran fit, less a tenth
+    for rows not seen: frameworks free buffers early, so counting by layers is an upper bound."""
+    state = memory_bytes(columns, margin=0.0)
+    rest = memory_bytes(columns, margin=1.0) - state
+    room = columns.memory_bytes - RESERVED_BYTES - state
+    return float(f"{min(1.0, 0.9 * float(np.min(room / rest))):.4g}")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Fit on a table and write the constants with their provenance."""
+    parser = argparse.ArgumentParser(prog="python -m cost.sizing.calibrate", description=__doc__)
+    parser.add_argument("--training", type=Path, required=True, help="table of measured rows")
+    parser.add_argument("--out", type=Path, default=CONSTANTS_FILE)
+    arguments = parser.parse_args(argv)
+    rows = read_table(arguments.training, ("accelerator", "params", "tokens_per_s"))
+    measured = read_measured(rows)
+    used = [row for row in rows if row.text("tokens_per_s") and row.text("micro_batch")]
+    sources = sorted({(row.text("source"), row.text("date")) for row in used})
+    model = replace(
+        fit(measured),
+        provenance={
+            "command": "python -m cost.sizing.calibrate --training TABLE",
+            "rows": len(measured),
+            "models": sorted(set(measured.names)),
+            "table_sha256": hashlib.sha256(arguments.training.read_bytes()).hexdigest(),
+            "sources": [{"source": source, "date": date} for source, date in sources],
+        },
+    )
+    write_text(arguments.out, json.dumps(model.as_json(), indent=1) + "\n")
+    print(f"{arguments.out}: {len(measured)} rows of {len(set(measured.names))} models")
+
+
+if __name__ == "__main__":
+    main()

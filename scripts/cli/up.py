@@ -1,0 +1,63 @@
+"""``mlscale up``: bring a stack up through the real engine, and say what to try next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scripts.cli._output import emit
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def command(
+    stack: Annotated[str, typer.Argument(help="The stack's name.")] = "local",
+    refresh: Annotated[
+        bool, typer.Option(help="Look first at what really runs, and mend it.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Only the outputs, as JSON.")] = False,
+) -> None:
+    """Bring a stack up: checks it, makes it if it is new, runs `pulumi up`, says what to try next.
+
+    Run it again after any death: it goes on where it was.
+
+    Example: mlscale up local
+    """
+    from infra.program import from_file
+    from scripts.cli._engine import Engine
+
+    from_file(stack)
+    engine = Engine(stack)
+    engine.prepare()
+    options = ["--refresh"] if refresh else []
+    engine.run("up", "--yes", "--suppress-outputs", *options, quiet=as_json)
+    outputs = engine.outputs()
+    emit(outputs, as_json, lambda console: _closing(console, stack, outputs))
+
+
+def _closing(console: Console, stack: str, outputs: dict[str, Any]) -> None:
+    console.print(f"\n[bold green]{stack} is up.[/]\n")
+    rows = [
+        ("endpoint", outputs["endpoints"], "/v2/health/ready"),
+        ("tracking", outputs["tracking"], ""),
+        ("metrics", outputs["metrics"], "/targets"),
+        ("stream", outputs["streams"], ""),
+        ("store", outputs["stores"], ""),
+    ]
+    for kind, entries, page in rows:
+        for name, where in entries.items():
+            console.print(f"  {kind:<9} {name:<10} {where}{page}")
+    for name, url in outputs["endpoints"].items():
+        console.print("\nTry it:\n")
+        console.print(f"  {example(name, url)}", markup=False)
+        break
+    console.print(f"\n  mlscale status {stack}      what runs, since when")
+    console.print(f"  mlscale logs {stack} --follow")
+    console.print(f"  mlscale down {stack}        stops everything\n")
+
+
+def example(model: str, url: str) -> str:
+    """A ``curl`` that asks ``url`` for the digit in a handwritten image, as pasted."""
+    return f"curl -s {url}/v2/models/{model}/infer -d @docs/examples/digit.json"
