@@ -61,8 +61,20 @@ class PlatformSpec(Spec):
 
     def as_data(self) -> dict[str, Any]:
         """The declaration as plain data that ``parse`` reads back to an equal value."""
-        return self.model_dump(mode="json", exclude_none=True)
+        data: dict[str, Any] = _without_empties(self.model_dump(mode="json", exclude_none=True))
+        return data
 
     def findings(self, context: Mapping[str, Any]) -> Iterator[Finding]:
         """Rules between subjects. ``context["names"]``: names that were declared, whole or not."""
         yield from cross_findings(self, context.get("names", {}))
+
+
+def _without_empties(value: Any) -> Any:
+    # An empty mapping or list is what a field has when it isn't written; a site of one kind may
+    # not write those of another.
+    if isinstance(value, list):
+        return [_without_empties(entry) for entry in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {key: _without_empties(entry) for key, entry in value.items()}
+    return {key: entry for key, entry in kept.items() if entry not in ({}, [])}

@@ -164,7 +164,7 @@ class _Reader:
     def _scalar(self, node: Node) -> Any:
         tag = str(node.tag)
         if tag in _PLAIN:
-            return str(node.value)
+            return self._characters(node)
         kind = tag.removeprefix(_TAG)
         if kind not in ("int", "float", "bool", "null"):
             self._refuse(node, f"the tag `{tag}` has no meaning in a stack")
@@ -172,6 +172,13 @@ class _Reader:
             return getattr(self._constructor, f"construct_yaml_{kind}")(node)
         except ValueError:
             self._refuse(node, f"`{str(node.value)[:40]}` is no {kind}")
+
+    def _characters(self, node: Node) -> str:
+        """Text, with the pairs of escapes that JSON writes beyond U+FFFF put together."""
+        try:
+            return str(node.value).encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            self._refuse(node, "half of an escaped pair is no character")
 
     def _duplicate(self, key: Any, node: Node, first: Node) -> None:
         self.problems.append(
