@@ -52,6 +52,7 @@ class PriceRow:
     as_of: date | None
     currency: str
     derived: bool = False
+    network_gbps: Decimal | None = None
     unreadable: tuple[tuple[str, str], ...] = field(default=())
 
     @property
@@ -120,6 +121,7 @@ def make_row(line: int, cells: Mapping[str, str]) -> PriceRow:
         as_of=as_of,
         currency=text("currency").upper() or "USD",
         derived=text("derived") == "1",
+        network_gbps=number("network_gbps"),
         unreadable=tuple(unreadable),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from datetime import date
 from decimal import Decimal, InvalidOperation
@@ -19,6 +20,9 @@ from cost.catalog.model import (
     ServicePrice,
 )
 from infra.core.errors import BadInput, DamagedState, Problem
+
+TABLES_VARIABLE = "MLSCALE_PRICE_TABLES"
+"""Names imported tables (separated as in PATH) whose rows override the shipped ones."""
 
 DATA = Path(__file__).with_name("data")
 
@@ -89,7 +93,29 @@ def load_offers() -> tuple[Offer, ...]:
             as_of, derived == "1",
         )  # fmt: skip
 
-    return tuple(_rows("offers.csv", make))
+    offers = tuple(_rows("offers.csv", make))
+    return _overlaid(offers, own_tables())
+
+
+def own_tables() -> list[Path]:
+    """The user's tables that ``MLSCALE_PRICE_TABLES`` names; later ones win."""
+    names = os.environ.get(TABLES_VARIABLE, "")
+    return [Path(name) for name in names.split(os.pathsep) if name]
+
+
+def _overlaid(offers: tuple[Offer, ...], tables: list[Path]) -> tuple[Offer, ...]:
+    """The shipped rows with those of the user's tables in the place of the same offer."""
+    if not tables:
+        return offers
+    from cost.catalog.overlay import read_offers
+
+    rows = {(row.provider, row.region, row.instance_type): row for row in offers}
+    for table in tables:
+        for row in read_offers(table):
+            rows[row.provider, row.region, row.instance_type] = row
+    return tuple(
+        sorted(rows.values(), key=lambda row: (row.provider, row.instance_type, row.region))
+    )
 
 
 @cache
@@ -204,8 +230,8 @@ def catalogue_date() -> date:
 
 @cache
 def catalogue_digest() -> str:
-    """SHA-256 over the shipped tables: what a capacity lock pins beside the date."""
+    """SHA-256 over all tables in use: what a capacity lock pins beside the date."""
     digest = hashlib.sha256()
-    for path in sorted(DATA.glob("*.csv")):
+    for path in [*sorted(DATA.glob("*.csv")), *own_tables()]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()

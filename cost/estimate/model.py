@@ -11,6 +11,7 @@ from typing import Any
 
 from cost import money
 from cost.catalog import HOURS_PER_MONTH, catalogue_date
+from cost.estimate.tags import owner_of
 
 __all__ = ["HOURS_PER_MONTH", "Charge", "Estimate", "Outcome", "Priced", "Resource"]
 
@@ -137,7 +138,7 @@ class Estimate:
         return sum(charge.stale for item in self.resources for charge in item.charges)
 
     def as_json(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """For ``--json``. ``lines`` is what ``mlscale cost report --estimate`` compares with."""
         return {
             "stack": self.stack,
             "currency": "USD",
@@ -148,5 +149,11 @@ class Estimate:
             "outcomes": {outcome.value: len(self.of(outcome)) for outcome in Outcome},
             "stale_charges": self.stale_charges,
             "unused_usage": list(self.unused),
+            "lines": [
+                {"resource": item.resource.name, "amount": str(item.usd_per_month)}
+                | owner_of(item.resource.inputs)
+                for item in self.resources
+                if item.charges
+            ],
             "resources": [item.as_json() for item in self.resources],
         }

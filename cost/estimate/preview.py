@@ -31,12 +31,17 @@ class Preview:
     config: Mapping[str, str]
 
 
-def run(stack: str, cwd: Path | None = None) -> str:
-    """The JSON of ``pulumi preview`` of the stack; needs ``pulumi`` on PATH.
+def run(
+    stack: str,
+    cwd: Path | None = None,
+    program: str | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> str:
+    """The JSON of ``pulumi preview`` of the stack; ``program`` is looked up on PATH unless given.
 
     MissingTool without the engine, EngineFailed with its own words when the preview fails.
     """
-    program = shutil.which("pulumi")
+    program = program or shutil.which("pulumi")
     if program is None:
         raise MissingTool(
             Problem(
@@ -44,8 +49,10 @@ def run(stack: str, cwd: Path | None = None) -> str:
                 fix='mlscale setup && eval "$(mlscale env)", or give a file with --preview',
             )
         )
-    command = [program, "preview", "--json", "--show-sames", "--non-interactive", "-s", stack]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    command = [program, "preview", "--json", "--show-sames", "--non-interactive", "--stack", stack]
+    done = subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         words = _diagnostics(done.stdout) or done.stderr.strip() or done.stdout.strip()
         raise EngineFailed(Problem(f"preview failed: {words}", path=stack))

@@ -55,7 +55,11 @@ class PriceBook:
         note = ""
         if row is None and not self.exact_region:
             row = self._stand_in(key)
-            note = f"the price of {row.region} stands in for {region}" if row else ""
+            note = (
+                f"the price of {row.region} stands in for {region or 'an unknown region'}"
+                if row
+                else ""
+            )
         if row is None:
             return None
         return Price(row.usd_per_unit, row.unit, row.source, row.as_of, row.region, key,

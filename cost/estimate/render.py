@@ -47,26 +47,35 @@ def _shown(result: Estimate) -> list[Priced]:
 
 
 def table(result: Estimate, console: Console) -> None:
-    """The estimate as a table; free resources are counted, not listed."""
+    """The estimate as a table with its notes beneath; free resources are counted, not listed."""
     from rich.table import Table
 
     grid = Table(title=f"{result.stack}: {usd(result.usd_per_month)} USD a month")
-    for name, right in (("Resource", 0), ("Charge", 0), ("Quantity", 1), ("Unit", 0),
-                        ("USD/unit", 1), ("USD/month", 1), ("Note", 0)):  # fmt: skip
-        grid.add_column(name, justify="right" if right else "left")
+    for name in ("Resource", "Charge", "Quantity", "USD/unit", "USD/month"):
+        grid.add_column(name, justify="left" if name in {"Resource", "Charge"} else "right")
+    notes: dict[str, int] = {}
     for item in _shown(result):
-        name = f"{item.resource.name}\n[dim]{item.resource.type}[/dim]"
+        name = item.resource.name
         for charge in item.charges:
             mark = "*" if charge.stale else ""
-            grid.add_row(name, charge.name, f"{charge.quantity.normalize():,f}", charge.unit,
-                         f"{charge.usd_per_unit.normalize():f}{mark}", usd(charge.usd_per_month),
-                         charge.note)  # fmt: skip
+            if charge.note:
+                mark += f" [{notes.setdefault(charge.note, len(notes) + 1)}]"
+            grid.add_row(
+                name,
+                charge.name,
+                f"{charge.quantity.normalize():,f} {charge.unit}",
+                f"{charge.usd_per_unit.normalize():f}",
+                usd(charge.usd_per_month) + mark,
+            )
             name = ""
         if item.outcome is Outcome.REFUSED:
-            grid.add_row(name, "[red]refused[/red]", "", "", "", "", item.reason)
-    console.print(grid)
+            number = notes.setdefault(item.reason, len(notes) + 1)
+            grid.add_row(name, "refused", "", "", f"? [{number}]")
+    console.print(grid, markup=False)
+    for note, number in notes.items():
+        console.print(f"[{number}] {note}", markup=False)
     for line in summary(result):
-        console.print(line)
+        console.print(line, markup=False)
 
 
 def _markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

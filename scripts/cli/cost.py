@@ -129,6 +129,7 @@ def _load(side: str) -> Preview:
 
 @app.command("estimate")
 def estimate_command(
+    *,
     stack: Annotated[
         str | None, typer.Argument(help="A stack, REVISION:STACK, or a recorded preview.")
     ] = None,
@@ -169,6 +170,7 @@ def estimate_command(
 
 @app.command("diff")
 def diff_command(
+    *,
     a: Annotated[str, typer.Argument(help="A stack, REVISION:STACK, a preview, deployed:FILE.")],
     b: Annotated[str, typer.Argument(help="The same, for what comes after.")],
     usage: _UsageFile = None,
@@ -193,7 +195,8 @@ def diff_command(
 
 
 @app.command("report")
-def report_command(
+def report_command(  # noqa: PLR0913  one parameter an option
+    *,
     bills: Annotated[list[str], typer.Argument(help="Bills: files, folders or patterns.")],
     period: Annotated[str, typer.Option("--period", help="The month, such as 2026-10.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the report.")],
