@@ -135,14 +135,15 @@ def _no_tables(spec: PlatformSpec, loc: Loc, name: str) -> Iterator[Finding]:
 
 def _ports(spec: PlatformSpec, known: Names) -> Iterator[Finding]:
     endpoints = known["endpoints"]
-    legal = {*endpoints, *known["streams"], *LOCAL_SERVICES}
-    legal |= {f"{endpoint}-processor" for endpoint in endpoints}
+    legal = {*endpoints, *LOCAL_SERVICES, *(f"{endpoint}-stream" for endpoint in endpoints)}
     holders: dict[int, str] = {}
     for site_name, site in spec.sites.items():
         for name, port in site.ports.items():
             loc = ("sites", site_name, "ports", name)
             if name not in legal:
-                expected = f"an endpoint, a stream, or one of {', '.join(LOCAL_SERVICES)}"
+                expected = (
+                    f"an endpoint, `<endpoint>-stream`, or one of {', '.join(LOCAL_SERVICES)}"
+                )
                 message = f"nothing called `{name}` has a port"
                 yield Finding(loc, message, expected, did_you_mean(name, sorted(legal)))
             holder = holders.setdefault(port, site_name)

@@ -14,16 +14,8 @@ from infra.spec.units import MEANINGS, Count, Name
 Cloud = Literal["aws", "gcp", "azure", "onprem", "local"]
 PUBLIC_CLOUDS = ("aws", "gcp", "azure")
 
-# Service ports of a local site that can be pinned beside endpoints, streams and processors.
-LOCAL_SERVICES = (
-    "alerts",
-    "broker",
-    "controller",
-    "gateway",
-    "metrics",
-    "supervisor",
-    "tracking",
-)
+# Services of a local site whose ports can be fixed, beside endpoints and their streams.
+LOCAL_SERVICES = ("broker", "metrics", "tracking")
 
 REGION_PATTERN = "^[a-z][a-z0-9-]{2,31}$"
 CIDR_PATTERN = r"^[0-9]{1,3}(\.[0-9]{1,3}){3}/[0-9]{1,2}$"
@@ -96,7 +88,7 @@ class Site(Spec):
     ports: Mapping[Name, Port] = Field(
         default_factory=dict,
         description=(
-            "Fixed ports by endpoint, stream, `<endpoint>-processor` or service "
+            "Fixed ports by endpoint, `<endpoint>-stream` (metrics of what predicts it) or service "
             f"({', '.join(LOCAL_SERVICES)}); what is not named gets a free one. local only."
         ),
     )

@@ -148,7 +148,12 @@ def _comparison(fault: Fault, context: Mapping[str, Any]) -> Words:
 
 def _length(fault: Fault, context: Mapping[str, Any]) -> Words:
     key, words = _LENGTHS[fault.error["type"]]
-    what = "characters" if fault.error["type"].startswith("string") else "entries"
+    one, more = (
+        ("character", "characters")
+        if fault.error["type"].startswith("string")
+        else ("entry", "entries")
+    )
+    what = one if context[key] == 1 else more
     short = "short" if key == "min_length" else "long"
     expected = f"{words} {context[key]} {what}"
     return f"is empty or too {short}" if short == "short" else f"is too {short}", expected, None

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from infra.core.places import ROOT
 from scripts.cli._output import console, emit
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from infra.core.errors import InvalidStack
+    from infra.core.errors import MlscaleError
     from infra.spec import PlatformSpec
 
 _COUNTED = ("sites", "links", "stores", "streams", "pipelines", "training", "endpoints")
@@ -24,24 +25,25 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, to stdout.")] = False,
     root: Annotated[
         Path, typer.Option(help="Root of the repository, where `stacks/` is.", file_okay=False)
-    ] = Path(),
+    ] = ROOT,
 ) -> None:
     """Check a stack's declaration; every problem at once, each with its line and the way out.
 
-    Nothing is touched and nothing is asked of any cloud. Exit code 3 when there is a problem.
+    Nothing is touched and nothing is asked of any cloud. Exit code 3 when the declaration is
+    wrong, 4 when it is sound but a site can't serve it.
 
     Example: mlscale validate local
     """
-    from infra.core.errors import InvalidStack
-    from infra.spec import load
+    from infra.core.errors import MlscaleError
+    from infra.program import from_file
 
     try:
-        spec = load(stack, root)
-    except InvalidStack as error:
+        spec, _ = from_file(stack, root)
+    except MlscaleError as error:
         if as_json:
             raise
         _print_problems(error, console(stderr=True))
-        raise typer.Exit(InvalidStack.exit_code) from error
+        raise typer.Exit(error.exit_code) from error
     summary = {"stack": stack, "valid": True, "declares": _summary(spec)}
     emit(summary, as_json, lambda out: _print_summary(stack, spec, out))
 
@@ -67,7 +69,7 @@ def _print_summary(stack: str, spec: PlatformSpec, out: Console) -> None:
         out.print(f"  {'budget':<10} {spec.budget.monthly_usd:,} USD a month, over it: {over}")
 
 
-def _print_problems(error: InvalidStack, out: Console) -> None:
+def _print_problems(error: MlscaleError, out: Console) -> None:
     """Problems under their file; `file:line` stands whole, so that terminals can open it."""
     from rich.markup import escape
 

@@ -11,13 +11,16 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from infra.core.errors import InvalidStack, Problem
+from infra.core.errors import InvalidStack, Problem, Unsupported
 from infra.spec import load, parse, read, stacks_in
 from infra.spec.loader import declaration
 from scripts.cli import validate
 from tests.unit.spec.spec_corpus import FOLDER, source_of
 
 _WHOLE = (FOLDER / "happy.local-whole.yaml").read_text(encoding="utf-8")
+
+# What any version's local site serves: without the sinks of the whole one.
+_SERVABLE = "\n".join(line for line in _WHOLE.splitlines() if "sinks:" not in line) + "\n"
 
 
 @pytest.fixture
@@ -160,19 +163,26 @@ class TestCommand:
         return app
 
     def test_says_what_a_stack_declares(self, app: typer.Typer, root: Path) -> None:
-        result = CliRunner().invoke(app, ["local", "--root", str(root)])
+        _put(root, "small", _SERVABLE)
+        result = CliRunner().invoke(app, ["small", "--root", str(root)])
         assert result.exit_code == 0
-        assert "valid  local: local, dev, owned by research" in result.stdout
+        assert "valid  small: local, dev, owned by research" in result.stdout
         assert "endpoints  digits" in result.stdout
         assert "12.5 USD a month" in result.stdout
 
     def test_says_it_for_scripts(self, app: typer.Typer, root: Path) -> None:
-        _put(root, "whole", (FOLDER / "happy.whole-design.yaml").read_bytes())
-        result = CliRunner().invoke(app, ["whole", "--root", str(root), "--json"])
+        _put(root, "small", _SERVABLE)
+        result = CliRunner().invoke(app, ["small", "--root", str(root), "--json"])
         told = json.loads(result.stdout)
         assert told["valid"] is True
-        assert told["declares"]["clouds"] == ["aws", "gcp", "onprem"]
-        assert told["declares"]["links"] == 2
+        assert told["declares"]["clouds"] == ["local"]
+        assert told["declares"]["endpoints"] == 1
+
+    def test_says_what_a_site_can_not_serve(self, app: typer.Typer, root: Path) -> None:
+        _put(root, "asking", _SERVABLE.replace("models:/digits@", "models:/unheard-of@"))
+        result = CliRunner().invoke(app, ["asking", "--root", str(root)])
+        assert result.exit_code == Unsupported.exit_code
+        assert "platform.endpoints.digits.model" in result.stderr
 
     def test_prints_every_problem(self, app: typer.Typer, root: Path) -> None:
         _put(root, "bad", (FOLDER / "error.references.yaml").read_bytes())
