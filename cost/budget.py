@@ -168,11 +168,9 @@ def enforce(budgets: Sequence[Budget], plans: Mapping[str, Decimal]) -> list[Dec
 
 def load_budgets(source: str | Path | Sequence[Budget | Mapping[str, Any]]) -> list[Budget]:
     """Budgets from a JSON file, or from mappings with the fields of :class:`Budget`."""
-    where = None
     if isinstance(source, str | Path):
-        where = str(source)
-        source = read_json(Path(source))
-    return [_budget(entry, where) for entry in source]
+        return [_budget(entry, str(source)) for entry in read_json(Path(source))]
+    return [_budget(entry, None) for entry in source]
 
 
 def read_json(path: Path) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ._sql import decimal, moment, text_or_null
-from .columns import COLUMNS, Column
+from .columns import COLUMNS, DECIMAL_SQL, Column
 from .sources import Opened
 
 
@@ -24,13 +24,15 @@ def _expression(opened: Opened, column: Column) -> str:
         return "NULL"
     held = opened.types.get(key, "VARCHAR")
     if column.kind == "decimal":
-        return source if held == "DECIMAL(38,12)" else decimal(source, comma=opened.comma)
+        return source if held == DECIMAL_SQL else decimal(source, comma=opened.comma)
     if column.kind == "datetime":
-        if held == "TIMESTAMP":
-            return source
-        if held.startswith("TIMESTAMP"):
-            return f"CAST({source} AS TIMESTAMP)"
-        return moment(source)
+        return _moment(source, held)
     if held.startswith(("MAP", "STRUCT")):
         return f"CAST(to_json({source}) AS VARCHAR)"
     return source if held == "VARCHAR" and opened.format == "parquet" else text_or_null(source)
+
+
+def _moment(source: str, held: str) -> str:
+    if held == "TIMESTAMP":
+        return source
+    return f"CAST({source} AS TIMESTAMP)" if held.startswith("TIMESTAMP") else moment(source)

@@ -5,6 +5,7 @@ export. Rows nest; they arrive as JSON lines, as Parquet with structs, or as CSV
 underscored) headers: :class:`_Fields` hides which. A row's credits are rows of their own in FOCUS.
 """
 
+# ruff: noqa: S608  (names are this module's own; values go through _sql.literal)
 from __future__ import annotations
 
 import re
@@ -116,6 +117,7 @@ def select(opened: Opened) -> Mapping[str, str]:
         "SkuId": f.text("sku.id"),
         "SkuPriceId": f.text("sku.id"),
         "SkuMeter": f.text("sku.description"),
+        "SkuPriceDetails": _details(_object(f.json("system_labels"))),
         "RegionId": f.text("location.region"),
         "AvailabilityZone": f.text("location.zone"),
         "ResourceId": f"coalesce({f.text('resource.global_name')}, {f.text('resource.name')})",
@@ -125,6 +127,18 @@ def select(opened: Opened) -> Mapping[str, str]:
         "SubAccountType": "'Project'",
         "Tags": _object(f.json("labels")),
     }
+
+
+def _details(labels: str) -> str:
+    """Machine type and its GPUs from the label ``machine_spec``: ``a3-highgpu-8g`` has 8."""
+    if labels.startswith("CASE WHEN json_array_length(NULL)"):
+        return "NULL"
+    spec = f"json_extract_string({labels}, '$.\"compute.googleapis.com/machine_spec\"')"
+    gpus = f"TRY_CAST(regexp_extract({spec}, '^[ag].*-([0-9]+)g$', 1) AS INTEGER)"
+    pairs = f"json_object('InstanceType', {spec}, 'GpuCount', {gpus})"
+    return (
+        f"CASE WHEN {spec} IS NOT NULL THEN CAST(json_merge_patch('{{}}', {pairs}) AS VARCHAR) END"
+    )
 
 
 def _unit(expression: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final
 
 from cost.actuals import COUNTED, Bills, Period
@@ -41,15 +42,15 @@ def build_report(
     """The figures of a month. Sums are exact; nothing is rounded here."""
     cube = Cube(bills, period, options.metric, options.tag_keys)
     total, effective, rows, last_usage = cube.totals()
-    previous, first, newest = cube.history()
-    as_of = options.as_of or last_usage or period.start
-    lines = cube.lines()
+    as_of = min(options.as_of or last_usage or period.start, period.end - timedelta(days=1))
+    previous, first, newest = cube.history(as_of)
+    lines = cube.lines(as_of)
     report = Report(
         title=options.title,
         period=str(period),
         currency=options.currency,
         metric=options.metric,
-        as_of=min(as_of, period.end - timedelta(days=1)),
+        as_of=as_of,
         first_day=period.start,
         days=period.days,
         total=total,
@@ -69,7 +70,8 @@ def build_report(
         report.notes.append(f"No charges for {period} in the bills given; {span}.")
     if estimate is not None:
         planned = load_estimate(estimate, options.currency, rates)
-        report.variance, report.bridge = compare(planned, lines)
+        to_come = Fraction(report.forecast.remaining_days, period.days)
+        report.variance, report.bridge = compare(planned, lines, to_come)
     report.budgets = [_budget_state(cube, period, budget, report.as_of) for budget in budgets]
     report.anomalies = _anomalies(cube, period, rows)
     if options.rules:
@@ -87,7 +89,7 @@ def _forecast(cube: Cube, period: Period, scope: Mapping[str, str], as_of: date)
     return forecast_month_end(
         {d: v for d, v in cube.daily(scope_sql(scope)).items() if d <= as_of},
         period.end,
-        min(as_of, period.end - timedelta(days=1)),
+        as_of,
         fixed=cube.cost_of(scope, "-"),
         start=period.start,
     )

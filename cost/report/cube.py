@@ -5,10 +5,11 @@ millions of rows. Charges of earlier months stay in the cube as the history that
 forecasts need; ``in_period`` tells them apart.
 """
 
+# ruff: noqa: S608  (names are this module's own; values go through _sql.literal)
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -82,16 +83,20 @@ class Cube:
         )[0]
         return Decimal(row[0]), Decimal(row[1]), int(row[2]), row[3]
 
-    def history(self) -> tuple[Decimal | None, date | None, date | None]:
-        """The previous month's cost if any is there, and the first and last day of all charges."""
+    def history(self, as_of: date) -> tuple[Decimal | None, date | None, date | None]:
+        """The previous month's cost up to the same day, and the first and last day of all charges."""
         row = self._query(
-            f"SELECT sum(cost) FILTER (WHERE NOT in_period AND {self._before()}), min(day), max(day)"
+            f"SELECT sum(cost) FILTER (WHERE NOT in_period AND {self._before(as_of)}), min(day), max(day)"
             f" FROM cube WHERE {_COUNTED}"
         )[0]
         return row[0], row[1], row[2]
 
-    def _before(self) -> str:
-        return f"day >= DATE '{self._period.start}' - INTERVAL 1 MONTH"
+    def _before(self, as_of: date) -> str:
+        """The month before; its first days only while this month is under way."""
+        start = f"DATE '{self._period.start}' - INTERVAL 1 MONTH"
+        if as_of >= self._period.end - timedelta(days=1):
+            return f"day >= {start}"
+        return f"day >= {start} AND day < {start} + INTERVAL {as_of.day} DAY"
 
     def breakdown(self, dimension: str) -> list[tuple[str, Decimal]]:
         """The month's cost by one dimension, largest first."""
@@ -126,7 +131,7 @@ class Cube:
         )
         return Decimal(rows[0][0])
 
-    def lines(self) -> list[ReportLine]:
+    def lines(self, as_of: date) -> list[ReportLine]:
         """One line for each combination of dimensions in this month or the one before.
 
         Lines that only the month before has (``rows`` is 0) are there for what changed.
@@ -136,7 +141,7 @@ class Cube:
         rows = self._query(
             f"SELECT {keys}, coalesce(sum(cost) {here}, {zero}), "
             f"coalesce(sum(effective) {here}, {zero}), "
-            f"coalesce(sum(cost) FILTER (WHERE NOT in_period AND {self._before()}), {zero}) AS before, "
+            f"coalesce(sum(cost) FILTER (WHERE NOT in_period AND {self._before(as_of)}), {zero}) AS before, "
             f"coalesce(sum(accelerator_hours) {here}, {zero}), "
             f"CAST(coalesce(sum(n) {here}, 0) AS BIGINT) AS rows "
             f"FROM cube WHERE {_COUNTED} GROUP BY ALL HAVING rows > 0 OR before <> 0 "

@@ -82,6 +82,7 @@ def _context(report: Report) -> dict[str, Any]:
         if report.estimate is not None
         else None,
         "movers": movers(report.lines, _MOST_MOVERS) if report.previous is not None else [],
+        "before": _before(report),
         "lines": list(zip(lines, cents([line.cost for line in lines]), strict=True)),
         "choices": {
             name: sorted({getattr(line, name) for line in lines}) for name in BREAKDOWNS[:3]
@@ -111,15 +112,24 @@ def _headline(report: Report) -> list[tuple[str, str, str]]:
         share = percent(forecast.expected, overall.limit)
         facts.append(("Budget", money(overall.limit, report.currency), f"{share} of it expected"))
     if report.estimate is not None:
-        off = report.total - report.estimate
-        note = f"{money(off, report.currency, signed=True)} against it"
+        off = forecast.expected - report.estimate
+        word = "expected against it" if forecast.remaining_days else "against it"
+        note = f"{money(off, report.currency, signed=True)} {word}"
         facts.append(("Estimate", money(report.estimate, report.currency), note))
     if report.previous is not None:
         change = percent(report.total - report.previous, report.previous, signed=True)
-        facts.append(("Month before", money(report.previous, report.currency), f"{change} since"))
+        label = _before(report).removeprefix("the ").capitalize()
+        facts.append((label, money(report.previous, report.currency), f"{change} since"))
     if report.effective != report.total and report.metric == "BilledCost":
         facts.append(("Amortised", money(report.effective, report.currency), "effective cost"))
     return facts
+
+
+def _before(report: Report) -> str:
+    """What this month is compared with."""
+    if report.forecast.remaining_days:
+        return "the same days of the month before"
+    return "the month before"
 
 
 def _card(rows: Sequence[tuple[str, Decimal]]) -> list[tuple[str, Decimal, Decimal, str, float]]:

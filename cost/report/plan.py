@@ -6,11 +6,12 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
 from cost.budget import read_json
-from cost.money import Rates, parse, total
+from cost.money import Rates, parse, to_row, total
 from infra.core.errors import BadInput, Problem
 
 from .model import UNTAGGED, ReportLine, UnitCost, Variance
@@ -96,12 +97,13 @@ def _tags(line: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def compare(
-    planned: Sequence[Planned], lines: Sequence[ReportLine]
+    planned: Sequence[Planned], lines: Sequence[ReportLine], to_come: Fraction = Fraction(0)
 ) -> tuple[list[Variance], list[tuple[str, Decimal]]]:
     """Variance by workload and the bridge from the estimate to the actual total.
 
-    Bridge steps sum to actual less estimate exactly: more or less use of what was planned, use
-    that was not planned, plans that weren't used, and credits, tax, purchases and adjustments.
+    Bridge steps sum to actual less estimate exactly: the plan's share of the days ``to_come``
+    (pro rata), more or less use of what was planned, use that was not planned, plans that weren't
+    used, and credits, tax, purchases and adjustments.
     """
     expected: dict[Key, Decimal] = {}
     for plan in planned:
@@ -123,8 +125,12 @@ def compare(
     ]  # fmt: skip
     rows.sort(key=lambda v: (-abs(v.difference), v.team, v.environment, v.workload))
     planned_keys = expected.keys() & used.keys()
+    planned_use = total(expected[k] for k in planned_keys)
+    later = to_row(planned_use * to_come.numerator / to_come.denominator)
+    used_planned = total(used[k] for k in planned_keys)
     steps = [
-        ("more or less used than planned", total(used[k] - expected[k] for k in planned_keys)),
+        ("days to come, pro rata", -later),
+        ("use against the plan", used_planned - (planned_use - later)),
         ("used without a plan", total(v for k, v in used.items() if k not in expected)),
         ("planned and not used", -total(v for k, v in expected.items() if k not in used)),
         *((f"{name.lower()}s" if name != "Tax" else "tax", v) for name, v in sorted(other.items())),

@@ -65,6 +65,15 @@ def _azure(*fields: Any, **more: Any) -> _Thing:
     return _Thing("azure", *fields, **more)
 
 
+@dataclass(frozen=True)
+class _Month:
+    """A month to make bills of, up to and with the day ``through``."""
+
+    period: Period
+    seed: int
+    through: int
+
+
 _EC2: Final = ("Amazon Elastic Compute Cloud", "AmazonEC2")
 _THINGS: Final = (
     _aws(*_EC2, "SKUP5", "BoxUsage:p5.48xlarge", "Hrs", "55.04", 7.5, "us-east-1", "i-0a11trainer",
@@ -114,16 +123,17 @@ def _quantity(thing: _Thing, day: date, period: Period, draw: random.Random) -> 
     return Decimal(f"{amount * (4.2 if runaway else 1.0):.4f}")
 
 
-def _days(period: Period) -> Iterator[date]:
+def _days(period: Period, through: int = 31) -> Iterator[date]:
     day = period.start
-    while day < period.end:
+    while day < period.end and day.day <= through:
         yield day
         day += timedelta(days=1)
 
 
-def _charges(cloud: str, period: Period, seed: int) -> Iterator[tuple[_Thing, date, Decimal]]:
-    draw = random.Random(f"{seed}/{cloud}/{period}")
-    for day in _days(period):
+def _charges(cloud: str, month: _Month) -> Iterator[tuple[_Thing, date, Decimal]]:
+    period = month.period
+    draw = random.Random(f"{month.seed}/{cloud}/{period}")
+    for day in _days(period, month.through):
         for thing in _THINGS:
             if thing.cloud == cloud:
                 yield thing, day, _quantity(thing, day, period, draw)
@@ -148,9 +158,10 @@ def _aws_row(period: Period, day: date, kind: str, cost: Decimal, **more: Any) -
     }
 
 
-def _aws_rows(period: Period, seed: int) -> Iterator[dict[str, Any]]:
+def _aws_rows(month: _Month) -> Iterator[dict[str, Any]]:
+    period = month.period
     total = Decimal(0)
-    for thing, day, quantity in _charges("aws", period, seed):
+    for thing, day, quantity in _charges("aws", month):
         price = Decimal(thing.price)
         cost = price * quantity
         total += cost
@@ -177,7 +188,7 @@ def _aws_rows(period: Period, seed: int) -> Iterator[dict[str, Any]]:
             product_sku=thing.sku,
             resource_tags=json.dumps({f"user_{k}": v for k, v in thing.tags.items()}),
         )  # fmt: skip
-    last = period.end - timedelta(days=1)
+    last = min(period.end - timedelta(days=1), period.start + timedelta(days=month.through - 1))
     extra = {
         "line_item_product_code": "AmazonEC2",
         "product": json.dumps({"product_name": _EC2[0]}),
@@ -197,8 +208,9 @@ def _aws_rows(period: Period, seed: int) -> Iterator[dict[str, Any]]:
     )  # fmt: skip
 
 
-def _gcp_rows(period: Period, seed: int) -> Iterator[dict[str, Any]]:
-    for thing, day, quantity in _charges("gcp", period, seed):
+def _gcp_rows(month: _Month) -> Iterator[dict[str, Any]]:
+    period = month.period
+    for thing, day, quantity in _charges("gcp", month):
         cost = Decimal(thing.price) * quantity
         spent = Decimal("-0.10") * cost if thing.instance == "a3-highgpu-8g" else Decimal(0)
         yield {
@@ -209,6 +221,11 @@ def _gcp_rows(period: Period, seed: int) -> Iterator[dict[str, Any]]:
             "usage_end_time": f"{day + timedelta(days=1)} 00:00:00 UTC",
             "project": {"id": "ml-prod", "name": "ML production"},
             "labels": [{"key": k, "value": v} for k, v in thing.tags.items()],
+            "system_labels": [
+                {"key": "compute.googleapis.com/machine_spec", "value": thing.instance}
+            ]
+            if thing.instance
+            else [],
             "location": {"region": thing.region},
             "resource": {"name": thing.resource.rsplit("/", 1)[-1], "global_name": thing.resource},
             "cost": float(cost),
@@ -234,9 +251,10 @@ def _gcp_rows(period: Period, seed: int) -> Iterator[dict[str, Any]]:
         }
 
 
-def _azure_rows(period: Period, seed: int) -> Iterator[dict[str, Any]]:
+def _azure_rows(month: _Month) -> Iterator[dict[str, Any]]:
+    period = month.period
     subscription = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
-    for thing, day, quantity in _charges("azure", period, seed):
+    for thing, day, quantity in _charges("azure", month):
         cost = Decimal(thing.price) * quantity
         yield {
             "billingAccountId": "8f1d6a2e",
@@ -279,16 +297,17 @@ def _write_csv(path: Path, rows: Iterator[dict[str, Any]], **dialect: Any) -> No
         writer.writerows(held)
 
 
-def write_bills(out: Path, period: Period, seed: int = 1) -> list[Path]:
-    """The three clouds' bills of one month; their paths."""
+def write_bills(out: Path, period: Period, seed: int = 1, through: int = 31) -> list[Path]:
+    """The three clouds' bills of one month, up to a day of it; their paths."""
+    month = _Month(period, seed, through)
     out.mkdir(parents=True, exist_ok=True)
     aws, gcp, azure = (
         out / f"{name}-{period}.{suffix}"
         for name, suffix in (("aws-cur", "csv"), ("gcp-billing", "jsonl"), ("azure-actual", "csv"))
     )
-    _write_csv(aws, _aws_rows(period, seed))
-    gcp.write_text("".join(json.dumps(row) + "\n" for row in _gcp_rows(period, seed)))
-    _write_csv(azure, _azure_rows(period, seed), delimiter=";")
+    _write_csv(aws, _aws_rows(month))
+    gcp.write_text("".join(json.dumps(row) + "\n" for row in _gcp_rows(month)))
+    _write_csv(azure, _azure_rows(month), delimiter=";")
     return [aws, gcp, azure]
 
 
@@ -325,11 +344,11 @@ def write_context(out: Path, period: Period) -> dict[str, Path]:
     documents: dict[str, Any] = {
         "estimate": {"currency": "USD", "lines": plan(period)},
         "budget": [
-            {"name": "everything", "limit": "42000", "over_forecast": "warn", "over_actual": "stop"},
+            {"name": "everything", "limit": "36000", "over_forecast": "warn", "over_actual": "stop"},
             {"name": "search", "limit": "5500", "scope": {"team": "search"}, "over_forecast": "warn"},
-            {"name": "vision", "limit": "15000", "scope": {"team": "vision"},
+            {"name": "vision", "limit": "13000", "scope": {"team": "vision"},
              "over_forecast": "warn"},
-            {"name": "research", "limit": "16000", "scope": {"team": "research"},
+            {"name": "research", "limit": "11000", "scope": {"team": "research"},
              "over_forecast": "warn"},
         ],
         "rates": {"base": "USD", "as_of": str(period.start), "source": "example",
@@ -357,11 +376,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--period", default="2026-10")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--through", type=int, default=31, help="last day that is billed")
     given = parser.parse_args(arguments)
     period = Period.parse(given.period)
     before = Period.parse(f"{period.start - timedelta(days=1):%Y-%m}")
-    for month in (before, period):
-        write_bills(given.out / "bills", month, given.seed)
+    write_bills(given.out / "bills", before, given.seed)
+    write_bills(given.out / "bills", period, given.seed, given.through)
     write_context(given.out, period)
 
 

@@ -27,8 +27,7 @@ def summary(report: Report) -> dict[str, Any]:
         "charges": report.rows,
         "forecast": _forecast(report.forecast),
         "by": {name: _in_cents(rows) for name, rows in report.breakdowns.items()},
-        "daily": {day: amount for day, amount in _in_cents(
-            [(day.isoformat(), amount) for day, amount in report.daily]).items()},
+        "daily": _in_cents([(day.isoformat(), amount) for day, amount in report.daily]),
         "budgets": [
             {
                 "name": state.name,

@@ -83,7 +83,7 @@ def write_workbook(report: Report, path: Path) -> None:
         styles = _styles(book, report.currency)
         summary = _Sheet(book, "Summary", styles, (34, 18, 18, 18, 18, 60))
         for dimension in DIMENSIONS:
-            _dimension_sheet(book, report, styles, dimension, lines)
+            _dimension_sheet(book, styles, dimension, lines)
         _variance_sheet(book, report, styles, len(lines))
         _rows_sheet(book, styles, lines)
         _summary_sheet(book, summary, report, len(lines))
@@ -108,7 +108,7 @@ def _span(column: str, count: int) -> str:
 
 
 def _dimension_sheet(
-    book: Any, report: Report, styles: _Styles, dimension: str, lines: Sequence[ReportLine]
+    book: Any, styles: _Styles, dimension: str, lines: Sequence[ReportLine]
 ) -> None:
     sheet = _Sheet(book, f"By {dimension}", styles, (34, 18, 12, 18, 18))
     sheet.head((dimension, "cost", "share", "month before", "change"))
