@@ -28,8 +28,7 @@ class Problem:
 
     def __str__(self) -> str:
         where = ":".join(str(part) for part in (self.file, self.line) if part is not None)
-        head = " ".join(part for part in (f"{where}:" if where else "", self.path or "") if part)
-        text = f"{head}: {self.message}" if head else self.message
+        text = ": ".join(part for part in (where, self.path, self.message) if part)
         if self.expected:
             text += f"; expected {self.expected}"
         if self.fix:

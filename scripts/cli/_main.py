@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from types import ModuleType
@@ -41,6 +42,10 @@ def complete_or_run(
             app.command(name, help=text, rich_help_panel=panel)(_not_asked)
     try:
         app()
+    except BrokenPipeError:
+        # Whoever read our output has enough (`| head`); the interpreter must not flush into it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except MlscaleError as error:
         from scripts.cli._output import print_error
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from infra.core.errors import BadInput, Problem
 from scripts.cli._output import emit
 
 if TYPE_CHECKING:
@@ -16,15 +17,19 @@ if TYPE_CHECKING:
 
 def command(
     stack: Annotated[str, typer.Argument(help="The stack's name.")] = "local",
+    url: Annotated[str | None, typer.Option(help="Only the address of this unit.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The units as JSON.")] = False,
 ) -> None:
     """What runs in a local stack, where, and how it feels.
 
-    Example: mlscale status local --json | jq '.units[] | select(.status != "running")'
+    Example: curl "$(mlscale status local --url digits)/v2/models/digits"
     """
     from scripts.cli._local import supervisors
 
     units = [unit for one in supervisors(stack).values() for unit in _units(one)]
+    if url is not None:
+        typer.echo(_address(units, url))
+        return
     emit({"stack": stack, "units": units}, as_json, lambda console: _table(console, stack, units))
 
 
@@ -46,6 +51,14 @@ def _units(supervisor: Supervisor) -> list[dict[str, Any]]:
             }
         )
     return units
+
+
+def _address(units: list[dict[str, Any]], name: str) -> str:
+    addresses = {unit["unit"]: str(unit["url"]) for unit in units if unit["url"]}
+    if name not in addresses:
+        expected = f"one of {', '.join(addresses)}" if addresses else "a stack that is up"
+        raise BadInput(Problem(f"no unit `{name}` with an address", expected=expected))
+    return addresses[name]
 
 
 def _table(console: Console, stack: str, units: list[dict[str, Any]]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from infra.core.places import ROOT
 from scripts.cli._output import emit
 
 if TYPE_CHECKING:
@@ -50,8 +52,8 @@ def _closing(console: Console, stack: str, outputs: dict[str, Any]) -> None:
         for name, where in entries.items():
             console.print(f"  {kind:<9} {name:<10} {where}{page}")
     for name, url in outputs["endpoints"].items():
-        console.print("\nTry it:\n")
-        console.print(f"  {example(name, url)}", markup=False)
+        console.print("\nTry it (a handwritten eight, 8 by 8 pixels):\n")
+        console.print(f"  {example(name, url)}", markup=False, soft_wrap=True)
         break
     console.print(f"\n  mlscale status {stack}      what runs, since when")
     console.print(f"  mlscale logs {stack} --follow")
@@ -59,5 +61,7 @@ def _closing(console: Console, stack: str, outputs: dict[str, Any]) -> None:
 
 
 def example(model: str, url: str) -> str:
-    """A ``curl`` that asks ``url`` for the digit in a handwritten image, as pasted."""
-    return f"curl -s {url}/v2/models/{model}/infer -d @docs/examples/digit.json"
+    """A ``curl`` that asks ``url`` for the digit in a handwritten image; works as pasted."""
+    image = json.loads((ROOT / "docs" / "examples" / "digit.json").read_text(encoding="utf-8"))
+    body = json.dumps(image, separators=(",", ":"))
+    return f"curl -si {url}/v2/models/{model}/infer -d '{body}'"

@@ -20,6 +20,7 @@ from infra.sites.local.places import run_directory, store_directory
 from infra.spec import Endpoint, Monitoring, PlatformSpec, Store, Stream, Training
 from workloads.package import load
 
+_NO_BOUND_MS = 600_000.0
 _NO_NETWORK = "one machine has no network of its own to join with others"
 _ONE_SERVER = "it serves one version from one process; weighted traffic needs a gateway"
 
@@ -218,17 +219,22 @@ class LocalSite(
     def monitoring(self, spec: Monitoring) -> components.Monitoring:
         """A Prometheus that scrapes everything of this site."""
         component = components.Monitoring(f"{self.name}-monitoring", self._place)
-        own = [
-            {"endpoint": name, **_slo(endpoint)}
+        own = {
+            name: endpoint
             for name, endpoint in self.platform.endpoints.items()
             if self.name in endpoint.sites
-        ]
+        }
         prometheus = local.Prometheus(
             f"{self.name}-metrics",
             component.opts(self._supervisor),
             **self._process(f"{self.name}-metrics", "metrics"),
             targets=self._targets,
-            slos=own,
+            endpoints=[_watched(name, endpoint) for name, endpoint in own.items() if endpoint.slo],
+            streams=[
+                {"job": f"{name}-stream", "topic": endpoint.streaming.stream}
+                for name, endpoint in own.items()
+                if endpoint.streaming is not None
+            ],
             scrape_seconds=round(spec.scrape_seconds),
             retention_days=spec.retention_days,
         )
@@ -363,6 +369,11 @@ def _trained(platform: PlatformSpec, endpoint: Endpoint) -> str | None:
     return None
 
 
-def _slo(endpoint: Endpoint) -> dict[str, Any]:
-    slo = endpoint.slo
-    return {"p95_ms": slo.p95_ms, "availability": slo.availability} if slo else {}
+def _watched(name: str, endpoint: Endpoint) -> dict[str, Any]:
+    """What the alert rules hold an endpoint to; a percentile that isn't promised isn't watched."""
+    assert endpoint.slo is not None
+    rule: dict[str, Any] = {"job": name, "model": _model_name(endpoint.model)}
+    rule["p95_ms"] = float(endpoint.slo.p95_ms or _NO_BOUND_MS)
+    if endpoint.slo.availability is not None:
+        rule["availability"] = float(endpoint.slo.availability)
+    return rule

@@ -22,7 +22,7 @@ def package_schema(handlers: Iterable[Handler[Any]], version: str) -> dict[str, 
 
 
 def _resource(handler: Handler[Any]) -> dict[str, Any]:
-    model = handler.inputs.model_json_schema(by_alias=True)
+    model = handler.inputs.model_json_schema()
     inputs = {name: _type(definition) for name, definition in model["properties"].items()}
     outputs = {name: {"type": "string"} for name in handler.outputs}
     return {
@@ -42,6 +42,9 @@ def _type(definition: dict[str, Any]) -> dict[str, Any]:
         return {"type": "array", "items": _type(definition.get("items", {}))}
     if kind == "object":
         extra = definition.get("additionalProperties")
-        return {"type": "object", "additionalProperties": _type(extra or {})}
+        return {
+            "type": "object",
+            "additionalProperties": _type(extra if isinstance(extra, dict) else {}),
+        }
     options = [one for one in definition.get("anyOf", ()) if one.get("type") != "null"]
     return _type(options[0]) if len(options) == 1 else {"$ref": "pulumi.json#/Any"}

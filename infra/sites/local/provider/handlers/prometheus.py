@@ -19,11 +19,11 @@ from infra.sites.local.supervision import Layout, Unit
 
 
 class PrometheusInputs(ServiceInputs):
-    """``targets``: ``{job, address, labels}`` each; ``slos``: what the alert rules watch."""
+    """``targets``: ``{job, address, labels}`` each; ``endpoints`` and ``streams``: what alerts watch."""
 
     targets: list[dict[str, Any]]
-    slos: list[dict[str, Any]] = Field(default_factory=list)
-    lags: list[dict[str, Any]] = Field(default_factory=list)
+    endpoints: list[dict[str, Any]] = Field(default_factory=list)
+    streams: list[dict[str, Any]] = Field(default_factory=list)
     scrape_seconds: int = Field(default=5, ge=1, le=3600)
     retention_days: int = Field(default=15, ge=1)
 
@@ -65,18 +65,16 @@ class PrometheusHandler(ServiceHandler[PrometheusInputs]):
 
 
 def _rendered(inputs: PrometheusInputs, rule_file: str) -> tuple[str, str]:
-    from workloads.monitoring.prometheus import (
-        EndpointSlo,
-        StreamLag,
-        Target,
-        render_config,
-        render_rules,
-    )
+    from workloads.monitoring import prometheus as text
 
-    targets = [Target(**target) for target in inputs.targets]
-    slos = [EndpointSlo(**slo) for slo in inputs.slos]
-    lags = [StreamLag(**lag) for lag in inputs.lags]
-    return render_rules(slos, lags), render_config(targets, rule_file, inputs.scrape_seconds)
+    targets = [text.Target(**target) for target in inputs.targets]
+    rules = text.Rules(
+        endpoints=[text.EndpointRule(**endpoint) for endpoint in inputs.endpoints],
+        streams=[text.StreamRule(**stream) for stream in inputs.streams],
+        scrape_seconds=inputs.scrape_seconds,
+    )
+    config = text.render_config(targets, rule_file, inputs.scrape_seconds)
+    return text.render_rules(rules), config
 
 
 def _program() -> str:

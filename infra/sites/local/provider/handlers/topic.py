@@ -10,6 +10,9 @@ from pydantic import Field
 from infra.core.errors import MissingTool
 from infra.sites.local.provider.handler import Context, Handler, Inputs, Properties
 
+_ASK_SECONDS = 5.0
+"""How long a refresh waits for a broker that may be down."""
+
 
 class TopicInputs(Inputs):
     """``bootstrap``: the broker's address; partitions can grow, never shrink."""
@@ -40,7 +43,7 @@ class TopicHandler(Handler[TopicInputs]):
 
         bootstrap, _, name = resource_id.partition("/")
         try:
-            found: Mapping[str, Any] | None = describe_topic(bootstrap, name)
+            found: Mapping[str, Any] | None = describe_topic(bootstrap, name, _ASK_SECONDS)
         except MissingTool:
             inputs = {
                 key: state[key] for key in ("bootstrap", "name", "partitions", "retention_hours")
