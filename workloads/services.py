@@ -71,6 +71,7 @@ def main(
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a request is too many
     try:
         serve(load_config(arguments.config, config_class))
     except MissingTool as error:  # a taken port may be free at the next start

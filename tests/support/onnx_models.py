@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ def mlp(path: Path, widths: tuple[int, ...] = (64, 32, 10), seed: int = 0) -> st
     generator = np.random.default_rng(seed)
     nodes, weights = [], []
     current = "pixels"
-    for index, (fan_in, fan_out) in enumerate(zip(widths, widths[1:], strict=False)):
+    for index, (fan_in, fan_out) in enumerate(pairwise(widths)):
         scale = (2 / fan_in) ** 0.5
         kernel = (generator.standard_normal((fan_in, fan_out)) * scale).astype(np.float32)
         weights += [

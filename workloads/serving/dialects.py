@@ -134,10 +134,16 @@ def _rows(request: InferRequest, outputs: Mapping[str, Array]) -> list[Any]:
     chosen = [outputs[name] for name, _ in request.outputs]
     if any(array.ndim == 0 or array.shape[0] != request.rows for array in chosen):
         chosen = [np.expand_dims(array, 0) for array in chosen]
-    if len(chosen) == 1:
-        return list(chosen[0])
+    columns = [_values(array) for array in chosen]
+    if len(columns) == 1:
+        return columns[0]
     names = [name for name, _ in request.outputs]
-    return [dict(zip(names, values, strict=True)) for values in zip(*chosen, strict=True)]
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _values(array: Array) -> list[Any]:
+    """The rows of ``array``, as orjson takes them: it doesn't know all of numpy's integers."""
+    return array.tolist() if array.ndim == 1 and array.dtype.kind in "iub" else list(array)
 
 
 def _dumps(value: Any) -> bytes:

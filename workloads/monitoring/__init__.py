@@ -1,0 +1,1 @@
+"""Watching what runs: Prometheus' configuration and rules, and drift of data and scores."""
