@@ -9,30 +9,29 @@ what its siblings say.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from statistics import median
-from typing import NamedTuple
 
 from cost.catalog.prices import PriceRow
+from cost.catalog.siblings import (
+    TABLE_GATES,
+    TWO_SOURCES,
+    Key,
+    Reference,
+    References,
+    duplicates,
+    key_of,
+    second_source,
+)
 from cost.catalog.store import find_accelerator, load_offers
 from infra.core.errors import BadInput
 
 MAX_USD_PER_ACCELERATOR_HOUR = Decimal(1000)
-CROSS_REGION_BAND = (Decimal("0.6"), Decimal("1.7"))
-TWO_SOURCES = Decimal("0.01")
-"""Two sources agree within 1 %."""
-SAME_PERIOD_DAYS = 31
-"""List prices of dates further apart may differ honestly (p5 fell by 44 % in a year)."""
 _PER_VCPU_BAND = (Decimal("0.0015"), Decimal("0.6"))
 """USD per vCPU-hour of machines without an accelerator; t3a.nano to x2idn lie well inside."""
-_FAMILY_SPREAD = Decimal("3.5")
-_PLACEHOLDERS = frozenset(map(Decimal, ("0.01", "700", "777", "999", "999.99", "9999", "99999")))
-_REGION_TOLERANCE = {"aws": Decimal("0.0005"), "gcp": Decimal("0.08"), "azure": Decimal("0.25")}
-"""How far a family's regional factor differs between its types: exact on AWS, loose on Azure."""
 
 
 @dataclass(frozen=True, order=True)
@@ -67,23 +66,7 @@ class Audit:
         }
 
 
-class Reference(NamedTuple):
-    """What another source says of one offer."""
-
-    price: Decimal
-    as_of: date
-    vcpus: Decimal | None
-    accelerator: str
-    accelerator_count: Decimal
-    accelerator_memory_gib: Decimal | None
-
-
-_Key = tuple[str, str, str]
-_References = Mapping[_Key, Reference]
-_Hit = tuple[PriceRow, str]
-
-
-def shipped_references() -> dict[_Key, Reference]:
+def shipped_references() -> dict[Key, Reference]:
     """The shipped catalogue as the second source."""
     return {
         (row.provider, row.region, row.instance_type): Reference(
@@ -98,10 +81,6 @@ def shipped_references() -> dict[_Key, Reference]:
         )
         for row in load_offers()
     }
-
-
-def _key(row: PriceRow) -> _Key:
-    return row.provider, row.region, row.instance_type
 
 
 # --- gates on one row ------------------------------------------------------------------------
@@ -200,162 +179,13 @@ def _date_gate(row: PriceRow, today: date) -> str | None:
     return f"dated {row.as_of}, after {today}" if row.as_of > today else None
 
 
-# --- gates on several rows -------------------------------------------------------------------
-
-
-def _duplicates(rows: Sequence[PriceRow]) -> Iterator[tuple[str, PriceRow, str]]:
-    groups: dict[_Key, list[PriceRow]] = defaultdict(list)
-    for row in rows:
-        groups[_key(row)].append(row)
-    for group in groups.values():
-        first = group[0]
-        for row in group[1:]:
-            if row.source == first.source:
-                yield "duplicate", row, f"the same offer as in line {first.line}"
-            elif row.price and first.price and abs(row.price / first.price - 1) > TWO_SOURCES:
-                text = f"{row.price} here, {first.price} in line {first.line} of another source"
-                yield "sources-disagree", row, text
-
-
-def _second_source(row: PriceRow, known: Reference) -> Iterator[tuple[str, str]]:
-    near = row.as_of is None or abs((row.as_of - known.as_of).days) <= SAME_PERIOD_DAYS
-    if row.price and near and abs(row.price / known.price - 1) > TWO_SOURCES:
-        yield "sources-disagree", f"{row.price} here, {known.price} in the shipped catalogue"
-    if row.accelerator_count is not None and row.accelerator_count != known.accelerator_count:
-        text = (
-            f"{row.accelerator_count:g} accelerators; the machine has {known.accelerator_count:g}"
-        )
-        yield "accelerators", text
-    memory, other = row.accelerator_memory_gib, known.accelerator_memory_gib
-    if memory and other and abs(memory / other - 1) > Decimal("0.1"):
-        yield "accelerators", f"{memory:g} GiB each; the machine has {other:g}"
-
-
-def _unit_price(row: PriceRow) -> Decimal | None:
-    """USD an hour for one accelerator, or one vCPU where there is none."""
-    size = row.accelerator_count or row.vcpus
-    return row.price / size if row.price and row.price > 0 and size else None
-
-
-def _others(values: Sequence[Decimal], index: int) -> Decimal:
-    """The median without the one that is judged."""
-    return median([*values[:index], *values[index + 1 :]])
-
-
-def _cross_region(rows: Sequence[PriceRow]) -> Iterator[_Hit]:
-    low, high = CROSS_REGION_BAND
-    for group in _grouped(rows, lambda row: (row.provider, row.instance_type), 3):
-        prices = [row.price or Decimal(0) for row in group]
-        for index, row in enumerate(group):
-            ratio = prices[index] / _others(prices, index)
-            if not low <= ratio <= high:
-                yield row, f"{ratio:.2f} of the median of its other regions"
-
-
-def _family_band(rows: Sequence[PriceRow]) -> Iterator[_Hit]:
-    """Off by every measure: per accelerator, per vCPU and per GiB of its family."""
-    for group in _grouped(rows, lambda row: (row.provider, row.family, row.accelerator), 3):
-        ratios: dict[int, list[Decimal]] = defaultdict(list)
-        for measure in range(3):
-            sized = [row for row in group if _size(row)[measure]]
-            units = [(row.price or Decimal(0)) / _size(row)[measure] for row in sized]
-            for index, row in enumerate(sized if len(sized) >= 3 else []):
-                ratios[row.line].append(units[index] / _others(units, index))
-        for row in group:
-            off = min(ratios[row.line], key=lambda ratio: max(ratio, 1 / ratio), default=Decimal(1))
-            if not 1 / _FAMILY_SPREAD <= off <= _FAMILY_SPREAD:
-                yield row, f"{off:.3g} times what its family costs by any measure"
-
-
-def _grouped(
-    rows: Sequence[PriceRow], key: Callable[[PriceRow], object], least: int
-) -> Iterator[list[PriceRow]]:
-    groups: dict[object, list[PriceRow]] = defaultdict(list)
-    for row in rows:
-        if _unit_price(row):
-            groups[key(row)].append(row)
-    return (group for group in groups.values() if len(group) >= least)
-
-
-def _size(row: PriceRow) -> tuple[Decimal, Decimal, Decimal]:
-    zero = Decimal(0)
-    return row.accelerator_count or zero, row.vcpus or zero, row.memory_gib or zero
-
-
-def _node_size(rows: Sequence[PriceRow]) -> Iterator[_Hit]:
-    """A machine that has more of everything can't be cheaper; blamed is the one off the norm."""
-    for group in _grouped(rows, lambda row: (row.provider, row.region, row.family), 2):
-        norm = median(_unit_price(row) or Decimal(0) for row in group)
-        ordered = sorted(group, key=_size)
-        for small, large in ((a, b) for i, a in enumerate(ordered) for b in ordered[i + 1 :]):
-            smaller, larger = _size(small), _size(large)
-            if smaller == larger or any(a > b for a, b in zip(smaller, larger, strict=True)):
-                continue
-            if (small.price or 0) >= (large.price or 0):
-                blamed = max(
-                    (small, large), key=lambda row: _distance(_unit_price(row) or norm, norm)
-                )
-                text = f"{large.instance_type} at {large.price} isn't above {small.instance_type}"
-                yield blamed, f"{text} at {small.price}"
-
-
-def _distance(value: Decimal, norm: Decimal) -> Decimal:
-    return max(value, norm) / min(value, norm)
-
-
-def _regional_factor(rows: Sequence[PriceRow]) -> Iterator[_Hit]:
-    """Price = type x factor(family, region): a cell that breaks it is a typo."""
-    base: dict[tuple[str, str], dict[str, Decimal]] = defaultdict(dict)
-    for row in rows:
-        if row.price and row.price > 0:
-            base[row.provider, row.instance_type][row.region] = row.price
-    for group in _grouped(
-        rows, lambda row: (row.provider, row.region, row.family, row.accelerator), 3
-    ):
-        tolerance = _REGION_TOLERANCE.get(group[0].provider)
-        if tolerance is None:
-            continue
-        for home in {"aws": ["us-east-1"], "gcp": ["us-central1"]}.get(group[0].provider, []):
-            pairs = [
-                (row, (row.price or Decimal(0)) / base[row.provider, row.instance_type][home])
-                for row in group
-                if row.region != home and home in base[row.provider, row.instance_type]
-            ]
-            if len(pairs) < 3:
-                continue
-            factors = [factor for _, factor in pairs]
-            for index, (row, factor) in enumerate(pairs):
-                usual = _others(factors, index)
-                if abs(factor / usual - 1) > tolerance:
-                    yield row, f"{factor:.4f} x {home}; its family is at {usual:.4f}"
-
-
-def _placeholder(rows: Sequence[PriceRow]) -> Iterator[_Hit]:
-    for group in _grouped(rows, lambda row: (row.provider, row.family, row.price), 1):
-        row = group[0]
-        sizes = {_size(member) for member in group}
-        if row.price in _PLACEHOLDERS:
-            yield from ((member, f"{row.price} is a placeholder") for member in group)
-        elif len(sizes) >= 3:
-            text = f"{row.price} for {len(sizes)} sizes of {row.family}"
-            yield from ((member, text) for member in group)
-
-
-_TABLE_GATES: dict[str, Callable[[Sequence[PriceRow]], Iterator[_Hit]]] = {
-    "cross-region": _cross_region,
-    "unit-slip": _family_band,
-    "node-size": _node_size,
-    "regional-factor": _regional_factor,
-    "placeholder": _placeholder,
-}
-
-GATES = (*_ROW_GATES, "date", "duplicate", "sources-disagree", *_TABLE_GATES)
+GATES = (*_ROW_GATES, "date", "duplicate", "sources-disagree", *TABLE_GATES)
 
 
 def audit(
     rows: Sequence[PriceRow],
     today: date | None = None,
-    references: _References | None = None,
+    references: References | None = None,
 ) -> Audit:
     """Judge a price table.
 
@@ -376,23 +206,17 @@ def audit(
                 add(gate, row, message)
         if message := _date_gate(row, day):
             add("date", row, message)
-        if known := references.get(_key(row)):
-            for gate, text in _second_source(row, known):
+        if known := references.get(key_of(row)):
+            for gate, text in second_source(row, known):
                 add(gate, row, text)
             if row.price and abs(row.price / known.price - 1) <= TWO_SOURCES:
                 confirmed.add(row.line)
-    for gate, row, message in _duplicates(rows):
+    for gate, row, message in duplicates(rows):
         add(gate, row, message)
     broken = {line for line, _ in found}
     sound = [row for row in rows if row.line not in broken]
-    for name, compare in _TABLE_GATES.items():
+    for name, compare in TABLE_GATES.items():
         for row, message in compare(sound):
             if row.line not in confirmed:
                 add(name, row, message)
     return Audit(len(rows), tuple(sorted(found.values())))
-
-
-def refuse_bad(rows: Iterable[PriceRow], result: Audit) -> list[PriceRow]:
-    """The rows without a finding."""
-    bad = result.bad_lines
-    return [row for row in rows if row.line not in bad]
