@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterator
 from typing import IO, Any
 
 from infra.core.errors import BadInput, Problem
 
 _CHUNK = 1 << 18
+_MARKS = re.compile(r'\\.|["{}\[\]]', re.DOTALL)
 _DECODER = json.JSONDecoder()
 
 Path = tuple[str, ...]
@@ -65,6 +67,32 @@ class _Reader:
             self._at = end
             return found
 
+    def skip(self) -> None:
+        """Step over the next value; objects and arrays are never held as a whole."""
+        if self.peek() not in "{[":
+            self.value()
+            return
+        depth, quoted = 0, False
+        while True:
+            seen = self._at
+            for match in _MARKS.finditer(self._text, self._at):
+                mark, seen = match.group(), match.end()
+                if quoted:
+                    quoted = mark != '"'
+                elif mark == '"':
+                    quoted = True
+                elif mark in "{[":
+                    depth += 1
+                elif mark in "}]":
+                    depth -= 1
+                    if depth == 0:
+                        self._at = match.end()
+                        return
+            # An escape must not be torn apart between two chunks.
+            torn = seen < len(self._text) and self._text[-1] == "\\"
+            self._at = len(self._text) - torn
+            self._more()
+
 
 def members(handle: IO[str], where: str, wanted: Collection[Path]) -> Iterator[tuple[Path, Any]]:
     """(path, value) of each member of the objects at ``wanted``, in the file's order.
@@ -88,9 +116,10 @@ def _object(reader: _Reader, path: Path, wanted: Collection[Path]) -> Iterator[t
         if enter and reader.peek() == "{":
             yield from _object(reader, here, wanted)
         else:
-            value = reader.value()
             if path in wanted:
-                yield here, value
+                yield here, reader.value()
+            else:
+                reader.skip()
         if reader.peek() == "}":
             reader.take("}")
             return
