@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cost.sizing import residual
+from cost.sizing.calibrate_target import fit_law_calibrated, read_cells, sample_seconds
 from cost.sizing.steptime import (
     RESERVED_BYTES,
     Configurations,
@@ -26,9 +27,9 @@ from cost.sizing.steptime import (
     memory_bytes,
     step_seconds,
 )
-from cost.sizing.tables import Row, read_table, write_text
+from cost.sizing.tables import DATA, Row, read_table, write_text
+from cost.sizing.target import Law
 from cost.sizing.throughput import (
-    CONSTANTS_FILE,
     Model,
     Setup,
     as_configurations,
@@ -200,28 +201,42 @@ def _memory_margin(columns: Configurations) -> float:
     return float(f"{min(1.0, 0.9 * float(np.min(room / rest))):.4g}")
 
 
+def calibrated(table: Path, rows: Sequence[Row]) -> tuple[Model, Law]:
+    """Both models fitted on a table, with the provenance that goes into the shipped files."""
+    measured = read_measured(rows)
+    rated = [row for row in rows if row.text("tokens_per_s") and row.text("micro_batch")]
+    model = replace(fit(measured), provenance=_provenance(table, rated))
+    timed = [row for row in rows if row.text("minutes")]
+    cells = read_cells(timed)
+    law = fit_law_calibrated(cells)
+    law = replace(
+        law, sample_seconds=sample_seconds(cells, law), provenance=_provenance(table, timed)
+    )
+    return model, law
+
+
+def _provenance(table: Path, rows: Sequence[Row]) -> dict[str, object]:
+    sources = sorted({(row.text("source"), row.text("date")) for row in rows})
+    return {
+        "command": "python -m cost.sizing.calibrate --training TABLE",
+        "rows": len(rows),
+        "workloads": sorted({row.text("workload") for row in rows}),
+        "table_sha256": hashlib.sha256(table.read_bytes()).hexdigest(),
+        "sources": [{"source": source, "date": date} for source, date in sources],
+    }
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Fit on a table and write the constants with their provenance."""
     parser = argparse.ArgumentParser(prog="python -m cost.sizing.calibrate", description=__doc__)
     parser.add_argument("--training", type=Path, required=True, help="table of measured rows")
-    parser.add_argument("--out", type=Path, default=CONSTANTS_FILE)
+    parser.add_argument("--out", type=Path, default=DATA, help="folder for the constants")
     arguments = parser.parse_args(argv)
-    rows = read_table(arguments.training, ("accelerator", "params", "tokens_per_s"))
-    measured = read_measured(rows)
-    used = [row for row in rows if row.text("tokens_per_s") and row.text("micro_batch")]
-    sources = sorted({(row.text("source"), row.text("date")) for row in used})
-    model = replace(
-        fit(measured),
-        provenance={
-            "command": "python -m cost.sizing.calibrate --training TABLE",
-            "rows": len(measured),
-            "models": sorted(set(measured.names)),
-            "table_sha256": hashlib.sha256(arguments.training.read_bytes()).hexdigest(),
-            "sources": [{"source": source, "date": date} for source, date in sources],
-        },
-    )
-    write_text(arguments.out, json.dumps(model.as_json(), indent=1) + "\n")
-    print(f"{arguments.out}: {len(measured)} rows of {len(set(measured.names))} models")
+    rows = read_table(arguments.training, ("accelerator", "params", "tokens_per_s", "minutes"))
+    model, law = calibrated(arguments.training, rows)
+    for name, fitted in (("training.json", model.as_json()), ("target.json", law.as_json())):
+        write_text(arguments.out / name, json.dumps(fitted, indent=1) + "\n")
+        print(f"{arguments.out / name}: {fitted['provenance']['rows']} rows")
 
 
 if __name__ == "__main__":

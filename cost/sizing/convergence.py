@@ -18,9 +18,9 @@ from cost.sizing.tables import DATA, read_table
 
 Floats = NDArray[np.float64]
 
-GENERIC_BATCHES = 6.0
+GENERIC_BATCHES = 10.0
 """B_noise over the smallest batch in use, where nothing is published: the geometric mean over the
-workloads that have convergence points is 6 (from 2 for LoRA to 16 for BERT)."""
+pre-training workloads with convergence points is about 10 (5 for detection, 16 for BERT)."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,10 @@ REFERENCE = "H100"
 _MATMUL_FRACTION = 794.5 / 989
 """Measured over peak matmul rate of the reference; for devices that nobody has measured."""
 
-_REFERENCE_W_PER_TFLOPS = 700 / 989
+_MEMORY_W_PER_GIB = 1.0
+"""Power that memory takes from the budget: an HBM3 stack of 16 GiB draws some 20 W."""
+
+_REFERENCE_W_PER_TFLOPS = (700 - 80 * _MEMORY_W_PER_GIB) / 989
 
 _SPELLINGS: tuple[tuple[str, str], ...] = (
     (r"gb300", "GB300"),
@@ -67,6 +70,10 @@ _SPELLINGS: tuple[tuple[str, str], ...] = (
 """First match wins; searched without regard to case."""
 
 
+_BEFORE_BF16 = frozenset({"volta", "turing"})
+_INTEGERS_ONLY = _BEFORE_BF16 | {"ampere", "tpu", "inferentia"}
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
     """One accelerator. Rates are dense, for one device; GB/s are 1e9 bytes a second, one way.
@@ -90,19 +97,31 @@ class Device:
     node_accelerators: int
     fabric_gb_s: float
 
+    def runs(self, precision: str) -> bool:
+        """Whether its matrix units know a number format at all: bf16 came with Ampere, 8-bit
+        floats with Ada and Hopper (8-bit integers of older ones don't train)."""
+        if precision == "bf16":
+            return self.architecture not in _BEFORE_BF16
+        if precision == "fp8":
+            return self.eight_bit_factor > 1 and self.architecture not in _INTEGERS_ONLY
+        return True
+
     @property
     def memory_bytes(self) -> float:
         """Memory of one device; the sheets' "80 GB" are GiB."""
         return self.memory_gib * 2**30
 
 
-def _matmul_tflops(peak: float, measured: float | None, tdp_w: float | None) -> float:
+def _matmul_tflops(
+    peak: float, measured: float | None, tdp_w: float | None, memory_gib: float
+) -> float:
     """What a large product reaches. Unmeasured: the reference's share of the peak, times the
     cube root of the power per TFLOPS against it, since dynamic power grows with the cube of the
     clock (voltage follows frequency); never above the peak."""
     if measured:
         return measured
-    power = (tdp_w / peak / _REFERENCE_W_PER_TFLOPS) ** (1 / 3) if tdp_w else 1.0
+    left = tdp_w - _MEMORY_W_PER_GIB * memory_gib if tdp_w else 0.0
+    power = (left / peak / _REFERENCE_W_PER_TFLOPS) ** (1 / 3) if left > 0 else 1.0
     return peak * min(_MATMUL_FRACTION * power, 1.0)
 
 
@@ -127,7 +146,7 @@ def _device(row: Row) -> Device:
         name=name,
         architecture=row.text("architecture"),
         peak_tflops=peak,
-        matmul_tflops=_matmul_tflops(peak, measured, figure("tdp_w", "tdp_w")),
+        matmul_tflops=_matmul_tflops(peak, measured, figure("tdp_w", "tdp_w"), memory),
         measured=measured is not None,
         eight_bit_factor=row.required("eight_bit_factor"),
         four_bit_factor=row.required("four_bit_factor"),

@@ -62,6 +62,14 @@ class Residual:
         variance = self.amplitude**2 - np.sum(half**2, axis=0) + np.median(self.noise)
         return cross @ self.weights, np.sqrt(np.maximum(variance, 1e-8))
 
+    def correction(self, features: Floats) -> Floats:
+        """The correction alone, for many features."""
+        if not len(self.points):
+            return np.zeros(len(features))
+        return cast(
+            "Floats", _kernel(features, self.points, self.scale, self.amplitude) @ self.weights
+        )
+
     def as_json(self) -> dict[str, Any]:
         """Plain data; features to four digits, which is finer than any of them is known."""
         return {
@@ -89,8 +97,9 @@ class Residual:
 
 def _kernel(left: Floats, right: Floats, scale: float, amplitude: float) -> Floats:
     reach = np.array(list(FEATURES.values())) * scale
-    gap = (left[:, None, :] - right[None, :, :]) / reach
-    return cast("Floats", amplitude**2 * np.exp(-0.5 * np.sum(gap**2, axis=-1)))
+    near, far = left / reach, right / reach
+    gap = np.sum(near**2, axis=1)[:, None] + np.sum(far**2, axis=1)[None, :] - 2 * near @ far.T
+    return cast("Floats", amplitude**2 * np.exp(-0.5 * np.maximum(gap, 0.0)))
 
 
 def fit(features: Floats, residuals: Floats, quantile: float = 1.645) -> Residual:

@@ -148,13 +148,19 @@ def step_seconds(columns: Configurations, constants: Constants) -> Floats:
     exposed = width * np.logaddexp(0.0, (wire - hidden) / width) + constants.leak * wire
     alone = columns.data <= 1
     exposed = np.where(alone, 0.0, exposed)
-    chunks = np.clip(columns.layers / columns.pipeline // _LAYERS_A_CHUNK, 1.0, _MOST_CHUNKS)
-    passes = columns.accumulation + (columns.pipeline - 1) / chunks
+    passes = columns.accumulation + idle_passes(columns)
     body = passes * compute + np.where(per_pass, columns.accumulation, 1.0) * exposed
     straggling = 1 + constants.straggler * np.log2(columns.nodes)
     sharded = np.where(columns.zero >= 1, columns.data, 1.0)
     optimizer = _OPTIMIZER_BYTES * shard / sharded / columns.memory_bytes_per_second
     return cast("Floats", body * straggling + optimizer + _STEP_SECONDS)
+
+
+def idle_passes(columns: Configurations) -> Floats:
+    """Micro-batches' worth of time that a stage stands idle in a step: (p - 1) / v."""
+    chunks = np.clip(columns.layers / columns.pipeline // _LAYERS_A_CHUNK, 1.0, _MOST_CHUNKS)
+    chunks = np.where(columns.accumulation >= columns.pipeline, chunks, 1.0)
+    return cast("Floats", (columns.pipeline - 1) / chunks)
 
 
 _SHARDED = 3

@@ -126,7 +126,9 @@ def read_run(row: Row, measured: bool) -> Run:
         device,
         accelerators,
         nodes,
-        _fabric(row.text("node_interconnect")) or device.fabric_gb_s,
+        row.positive("fabric_gb_s")
+        or _fabric(row.text("node_interconnect"))
+        or device.fabric_gb_s,
         row.positive("global_batch"),
         minutes,
     )
@@ -326,7 +328,8 @@ def predict_minutes(
 ) -> list[Minutes]:
     """Minutes for every row of ``ask``, in order, from the runs of the same workload in ``known``.
 
-    Columns: workload, accelerator, n_accelerators, nodes, global_batch, node_interconnect;
+    Columns: workload, accelerator, n_accelerators, nodes, global_batch, node_interconnect or
+    fabric_gb_s (one way, a node);
     ``minutes`` is read in ``known`` only. A workload without known runs is answered from shipped
     rates where there are any, else with a note and no figure.
     """

@@ -237,7 +237,7 @@ def device_columns(of_device: Any, constants: Constants) -> dict[str, Floats]:
         "attention_flops": of_device(
             lambda one: one.matmul_tflops * 1e12 * constants.attention_of(one.architecture)
         ),
-        "eight_bit_gain": of_device(lambda one: constants.fp8 if one.eight_bit_factor > 1 else 1.0),
+        "eight_bit_gain": of_device(lambda one: constants.fp8 if one.runs("fp8") else 1.0),
         "memory_bytes": of_device(lambda one: one.memory_bytes),
         "memory_bytes_per_second": of_device(lambda one: one.memory_gb_s * 1e9),
         "link_bytes_per_second": of_device(lambda one: one.link_gb_s * 1e9),
