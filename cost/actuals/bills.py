@@ -94,8 +94,9 @@ class Bills:
 
     def _broken(self, error: Exception) -> Exception:
         text = str(error)
-        marks = ("IO Error", "Invalid Input Error", "Error in file", "corrupt", "Parquet", "zlib")
-        if not any(mark in text for mark in marks):
+        # These speak of the query or the machine, not of what was read.
+        ours = ("Binder Error", "Parser Error", "Catalog Error", "Out of Memory", "INTERNAL")
+        if text.startswith(ours):
             return error
         named = [str(f.path) for f in self.files if str(f.path) in text or f.label in text]
         where = named[0] if named else ", ".join(str(f.path) for f in self.files)

@@ -80,10 +80,11 @@ def _planned(
             )  # fmt: skip
         amount = rates.convert(amount, held, currency)
     tags = _tags(line)
-    names = (
-        str(line.get(k) or tags.get(k) or UNTAGGED) for k in ("team", "environment", "workload")
+    team, environment, workload = (
+        str(line.get(key) or tags.get(key) or UNTAGGED)
+        for key in ("team", "environment", "workload")
     )
-    return Planned(*names, amount=amount)
+    return Planned(team, environment, workload, amount)
 
 
 def _tags(line: Mapping[str, Any]) -> Mapping[str, Any]:
