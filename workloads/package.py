@@ -248,24 +248,18 @@ def _as_problem(issue: Any, document: Any, path: Path) -> Problem:
 
 def _fields_at(location: tuple[Any, ...]) -> list[str]:
     """The keys that the manifest allows at ``location``."""
-    model: Any = Manifest
+    annotation: Any = Manifest
     for part in location:
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            model = model.model_fields[part].annotation if part in model.model_fields else None
-        while model is not None and not _is_model(model):
-            inner = [item for item in getattr(model, "__args__", ()) if item is not type(None)]
-            model = next((item for item in reversed(inner) if _leads_to_model(item)), None)
-    return list(model.model_fields) if _is_model(model) else []
+        if _is_model(annotation):
+            field = annotation.model_fields.get(part)
+            annotation = field.annotation if field else None
+        else:  # a list's index or a mapping's key
+            annotation = (getattr(annotation, "__args__", None) or (None,))[-1]
+    return list(annotation.model_fields) if _is_model(annotation) else []
 
 
 def _is_model(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
-
-
-def _leads_to_model(annotation: Any) -> bool:
-    return _is_model(annotation) or any(
-        _leads_to_model(item) for item in getattr(annotation, "__args__", ())
-    )
 
 
 def _line(document: Any, location: tuple[Any, ...]) -> int | None:

@@ -52,11 +52,21 @@ def explained_when_full(
     """
     try:
         yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        if not _speaks_of_space(error):
             raise
         written = temporary.stat().st_size if temporary and temporary.exists() else 0
         raise disk_full(path, needed_bytes + written) from error
+
+
+def _speaks_of_space(error: BaseException) -> bool:
+    """Whether a full disk began this; torch's writer, for one, hides it behind another error."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def disk_full(path: Path, needed_bytes: int) -> MissingTool:

@@ -8,6 +8,7 @@ Several processes may write one table; a lost race is tried again on the newer s
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import logging
 import sqlite3
@@ -46,7 +47,7 @@ class TableStore:
 
     def open(self, name: str) -> Table:
         """The table ``name`` as it stands now; ``BadInput`` where there is none."""
-        from pyiceberg.exceptions import NoSuchTableError
+        from pyiceberg.exceptions import NoSuchTableError, ValidationError
 
         try:
             table: Table = self._catalog.load_table((NAMESPACE, name))
@@ -59,7 +60,7 @@ class TableStore:
                     fix="ingest the data first",
                 )
             ) from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, ValidationError) as error:
             raise DamagedState(
                 Problem(
                     f"the metadata of {NAMESPACE}.{name} is unreadable: {error}",
@@ -278,10 +279,10 @@ def _open_catalog(store: Path) -> Any:
 
 def _prepare(path: Path) -> None:
     """Write-ahead logging, so that readers never wait; a broken file is said to be one."""
-    connection = sqlite3.connect(path, timeout=_CATALOG_WAIT_SECONDS)
     try:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+        with contextlib.closing(sqlite3.connect(path, timeout=_CATALOG_WAIT_SECONDS)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
     except sqlite3.OperationalError as error:
         raise DamagedState(
             Problem(f"the catalogue can't be opened: {error}", file=str(path))
@@ -294,5 +295,3 @@ def _prepare(path: Path) -> None:
                 fix="restore the store from a backup, or remove it and ingest again",
             )
         ) from error
-    finally:
-        connection.close()

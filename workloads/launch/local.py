@@ -302,7 +302,8 @@ def _explained(failure: Any, plan: _Plan) -> MlscaleError:
     if first.exitcode < 0:
         reason = f"killed by signal {-first.exitcode} ({signal.Signals(-first.exitcode).name})"
     else:
-        reason = str(first.message).strip().splitlines()[0]
+        said = first.message["message"] if isinstance(first.message, dict) else first.message
+        reason = str(said).strip().splitlines()[0]
     return MlscaleError(
         Problem(
             f"training failed {plan.request['max_restarts'] + 1} times; last, rank {rank}: {reason}",

@@ -69,8 +69,8 @@ class LoopbackRendezvous(RendezvousHandler):
 
 def register() -> None:
     """Make ``BACKEND`` known to torch's launcher; once is enough, more does no harm."""
+    rendezvous_handler_registry.register(BACKEND, _create)
 
-    def create(parameters: RendezvousParameters) -> RendezvousHandler:
-        return LoopbackRendezvous(parameters.run_id)
 
-    rendezvous_handler_registry.register(BACKEND, create)
+def _create(parameters: RendezvousParameters) -> RendezvousHandler:
+    return LoopbackRendezvous(parameters.run_id)

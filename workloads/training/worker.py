@@ -23,7 +23,7 @@ from workloads.package import load
 from workloads.training.context import RunContext
 
 WORKERS_LOCK_NAME = "workers.lock"
-_RENDEZVOUS_TIMEOUT = timedelta(seconds=120)
+_CULPRIT_FIRST_SECONDS = 3
 _COLLECTIVE_TIMEOUT = timedelta(minutes=10)
 
 
@@ -74,6 +74,11 @@ def train(context: RunContext) -> dict[str, Any]:
                 each(status)
 
         return Trainer(context, definition, stop.is_set, report).run()
+    except RuntimeError as error:
+        if "gloo" in str(error):
+            # A peer is gone. Whoever watches us should see that one first, and then stop us.
+            stop.wait(_CULPRIT_FIRST_SECONDS)
+        raise
     finally:
         if context.world > 1:
             dist.destroy_process_group()
