@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal, InvalidOperation, localcontext
+from decimal import (
+    ROUND_FLOOR,
+    ROUND_HALF_EVEN,
+    ROUND_HALF_UP,
+    Context,
+    Decimal,
+    InvalidOperation,
+    localcontext,
+)
 from typing import TypeVar
 
 from infra.core.errors import BadInput, Problem
@@ -57,8 +65,8 @@ def to_row(amount: Decimal) -> Decimal:
 
 
 def to_cents(amount: Decimal) -> Decimal:
-    """For display only: half-even to the cent."""
-    return amount.quantize(CENT, context=_EXACT)
+    """For display only: half away from zero to the cent, as the clouds' calculators and bills do."""
+    return amount.quantize(CENT, ROUND_HALF_UP, _EXACT)
 
 
 def total(amounts: Iterable[Decimal]) -> Decimal:

@@ -48,6 +48,7 @@ def _shown(result: Estimate) -> list[Priced]:
 
 def table(result: Estimate, console: Console) -> None:
     """The estimate as a table with its notes beneath; free resources are counted, not listed."""
+    from rich.markup import escape
     from rich.table import Table
 
     grid = Table(title=f"{result.stack}: {usd(result.usd_per_month)} USD a month")
@@ -55,14 +56,14 @@ def table(result: Estimate, console: Console) -> None:
         grid.add_column(name, justify="left" if name in {"Resource", "Charge"} else "right")
     notes: dict[str, int] = {}
     for item in _shown(result):
-        name = item.resource.name
+        name = escape(item.resource.name)
         for charge in item.charges:
             mark = "*" if charge.stale else ""
             if charge.note:
                 mark += f" [{notes.setdefault(charge.note, len(notes) + 1)}]"
             grid.add_row(
                 name,
-                charge.name,
+                escape(charge.name),
                 f"{charge.quantity.normalize():,f} {charge.unit}",
                 f"{charge.usd_per_unit.normalize():f}",
                 usd(charge.usd_per_month) + mark,

@@ -63,7 +63,8 @@ def test_a_row_is_rounded_once() -> None:
     once = money.to_row(Decimal("0.12345678905"))
     assert once == Decimal("0.1234567890")
     assert money.to_row(once) == once
-    assert money.to_cents(Decimal("32.845")) == Decimal("32.84")
+    assert money.to_cents(Decimal("32.845")) == Decimal("32.85")
+    assert money.to_cents(Decimal("-0.005")) == Decimal("-0.01")
 
 
 def test_tie_goes_to_the_earlier_key() -> None:

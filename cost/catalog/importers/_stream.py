@@ -115,11 +115,10 @@ def _object(reader: _Reader, path: Path, wanted: Collection[Path]) -> Iterator[t
         enter = any(target[: len(here)] == here for target in wanted)
         if enter and reader.peek() == "{":
             yield from _object(reader, here, wanted)
+        elif path in wanted:
+            yield here, reader.value()
         else:
-            if path in wanted:
-                yield here, reader.value()
-            else:
-                reader.skip()
+            reader.skip()
         if reader.peek() == "}":
             reader.take("}")
             return
