@@ -66,7 +66,7 @@ def _from_template(bill: Bill) -> tuple[str, Decimal | None, str]:
 def eks_node_group(bill: Bill) -> None:
     """Desired nodes all month, and their root disks (20 GiB gp3 unless declared)."""
     templated, size, kind = _from_template(bill)
-    types = bill.value("instanceTypes", default=[templated] if templated else ["t3.medium"])
+    types = bill.texts("instanceTypes", default=[templated] if templated else ["t3.medium"])
     nodes = bill.number("scalingConfig", "desiredSize")
     bill.machines("aws", types, nodes, spot=bill.text("capacityType") == "SPOT")
     own = bill.book.usage.number(bill.resource, "nodes")
@@ -146,7 +146,7 @@ def vpc_endpoint(bill: Bill) -> None:
     if bill.text("vpcEndpointType", default="Gateway") == "Gateway":
         bill.free("gateway endpoints are free")
         return
-    zones = len(bill.value("subnetIds", default=["one"]))
+    zones = bill.count("subnetIds")
     bill.hourly("interface endpoint", "aws.vpce.hour", zones, f"in {zones} subnets")
     bill.usage("data processed", "aws.vpce.data", "data_gib", 100, "GB")
 
@@ -183,7 +183,7 @@ def resolver_endpoint(bill: Bill) -> None:
 @resolves("aws:batch/computeEnvironment:ComputeEnvironment")
 def batch_environment(bill: Bill) -> None:
     """At least the least number of vCPUs; of several types the dearest is assumed."""
-    types = bill.value("computeResources", "instanceTypes", default=[])
+    types = bill.texts("computeResources", "instanceTypes")
     bill.machines("aws", types, bill.number("computeResources", "desiredVcpus"))
 
 

@@ -193,7 +193,7 @@ def sagemaker_by_use(bill: Bill) -> None:
 @resolves("aws:lambda/function:Function")
 def lambda_function(bill: Bill) -> None:
     """Requests and duration; one million requests of 200 ms are assumed."""
-    arch = bill.value("architectures", default=["x86_64"])[0]
+    arch = next(iter(bill.texts("architectures")), "x86_64")
     gib = bill.number("memorySize", default=128) / 1024
     bill.usage("requests", "aws.lambda.requests", "million_requests", 1, "million requests")
     bill.usage(

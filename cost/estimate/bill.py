@@ -126,6 +126,20 @@ class Bill:
         listed = value if isinstance(value, list) else [value]
         return [item for item in listed if isinstance(item, dict)]
 
+    def texts(self, *path: str | int, default: Sequence[str] = ()) -> list[str]:
+        """The input as a list of texts; CannotPrice when one of them is unknown."""
+        value = self.value(*path, default=list(default))
+        if not isinstance(value, list):
+            raise CannotPrice(f"{'.'.join(map(str, path))} is {value!r}, no list")
+        if any(map(is_unknown, value)):
+            raise CannotPrice(f"an entry of {'.'.join(map(str, path))} isn't known before up")
+        return [str(item) for item in value]
+
+    def count(self, *path: str | int) -> int:
+        """How many entries a list has, whose values may be unknown; at least one."""
+        value = self.value(*path, default=[])
+        return max(len(value), 1) if isinstance(value, list) else 1
+
     # --- writing -------------------------------------------------------------------------------
 
     def free(self, reason: str) -> None:

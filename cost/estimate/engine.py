@@ -43,6 +43,8 @@ def price_one(resource: Resource, stack: Stack, book: PriceBook) -> Priced:
             resolver(bill)
         except CannotPrice as refusal:
             bill.refuse(str(refusal))
+        except (AttributeError, IndexError, KeyError, TypeError, ArithmeticError) as error:
+            bill.refuse(f"its inputs aren't of the documented shape ({error!r})")
     elif reason := why_free(resource.type):
         bill.free(reason)
     else:

@@ -38,9 +38,8 @@ _DEFAULT_DISK = ("pd-balanced", 100)
 
 def _zones(bill: Bill) -> Decimal:
     """A regional pool has its count in every zone: the declared ones, else three."""
-    named = bill.value("nodeLocations", default=[])
-    if named:
-        return Decimal(len(named))
+    if "nodeLocations" in bill.resource.inputs:
+        return Decimal(bill.count("nodeLocations"))
     location = bill.text("location") or bill.text("zone")
     return Decimal(1 if re.fullmatch(r".+-[a-z]", location) else 3)
 

@@ -64,7 +64,8 @@ def service(bill: Bill) -> None:
     if bill.text("spec", "type", default="ClusterIP") != "LoadBalancer":
         bill.free("runs on nodes that are priced as machines")
         return
-    marks = bill.value("metadata", "annotations", default={})
+    found = bill.value("metadata", "annotations", default={})
+    marks = found if isinstance(found, dict) else {}
     hint = next((cloud for mark, cloud in _ANNOTATIONS.items()
                  if any(str(name).startswith(mark) for name in marks)), "")  # fmt: skip
     cloud = _cloud(bill, hint)
