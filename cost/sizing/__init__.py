@@ -32,11 +32,11 @@ _HOMES = {
 }
 
 __all__ = [
+    "ServingWork",
     "TrainingPlan",
     "TrainingWork",
-    "ServingWork",
-    "plan_training",
     "plan_serving",
+    "plan_training",
     "predict_minutes",
     "predict_serving",
     "predict_throughput",

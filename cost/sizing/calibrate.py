@@ -170,7 +170,7 @@ def fit(measured: Measured, conformal: bool = True) -> Model:
     correction = residual.fit(features(columns, devices), off)
     model = Model(VERSION, constants, correction, _memory_margin(columns), {})
     names = sorted(set(measured.names))
-    if not conformal or len(names) < 2:  # noqa: PLR2004
+    if not conformal or len(names) < 2:
         return model
     held = [name for name in names if len(measured) - measured.names.count(name) >= _FEWEST_ROWS]
     if not held:
@@ -189,7 +189,7 @@ def _unseen_scores(measured: Measured, name: str) -> Floats:
     model = fit(seen, conformal=False)
     unit = replace(model, residual=replace(model.residual, quantile=1.0))
     predicted, deviation, _ = predict_setups(asked.setups, unit)
-    return cast("Floats", np.abs(predicted - asked.log_rate) / deviation)
+    return np.abs(predicted - asked.log_rate) / deviation
 
 
 def _memory_margin(columns: Configurations) -> float:

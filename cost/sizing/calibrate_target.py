@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 
 # Priors (value, width in log units). Some forty kernels of 10 us in six products a layer; the time
 # that one more unit of width costs at the smallest share of a batch; half of the exchange hidden.
+# In the order of the fields of ``Law``.
 _PRIORS: dict[str, tuple[float, float]] = {
     "layer_seconds": (60e-6, 0.5),
     "width_seconds": (15e-9, 0.6),
@@ -66,7 +67,7 @@ def fit_law(cells: Sequence[Cell]) -> Law:
     fixed_width = Law(0, 0, 0, 0).fixed_width
 
     def misfit(theta: Floats) -> Floats:
-        law = Law(**dict(zip(_PRIORS, map(float, np.exp(theta[:4])), strict=True)))
+        law = _law(np.exp(theta[:4]))
         scales = theta[4 : 4 + len(families)]
         own = theta[4 + len(families) :]
         off = np.array(
@@ -87,12 +88,17 @@ def fit_law(cells: Sequence[Cell]) -> Law:
     first = [_first_rate(usable, rate) for rate in rates]
     start = np.concatenate([prior, np.zeros(len(families)), first])
     theta = least_squares(misfit, start).x
-    return Law(**dict(zip(_PRIORS, (float(f"{v:.5g}") for v in np.exp(theta[:4])), strict=True)))
+    return _law(np.exp(theta[:4]))
+
+
+def _law(values: Floats) -> Law:
+    layer, width, exposed, straggler = (float(f"{value:.5g}") for value in values)
+    return Law(layer, width, exposed, straggler)
 
 
 def _step_seconds(run: Run) -> float:
     workload = find_workload(run.workload)
-    assert workload is not None and run.batch is not None and run.minutes is not None  # noqa: S101
+    assert workload is not None and run.batch is not None and run.minutes is not None
     samples = float(workload.samples_to_target(np.array([run.batch]))[0])
     return run.minutes * 60 * run.batch / samples
 
@@ -105,10 +111,12 @@ def _first_rate(cells: Sequence[Cell], rate: tuple[str, str]) -> float:
 
 def _log_ratio(run: Run, law: Law, scale: float, rate: float) -> float:
     workload = find_workload(run.workload)
-    assert workload is not None and run.batch is not None  # noqa: S101
+    assert workload is not None and run.batch is not None
     each = rate + sample_exchange_seconds(run, workload)
     stretch = 1 + law.straggler * np.log2(max(run.nodes, 1.0))
-    model = (run.batch / run.accelerators * each + scale * fixed_seconds(run, workload, law)) * stretch
+    model = (
+        run.batch / run.accelerators * each + scale * fixed_seconds(run, workload, law)
+    ) * stretch
     return float(np.log(model / _step_seconds(run)))
 
 
@@ -155,7 +163,9 @@ def judge(
 def laws_without(cells: Sequence[Cell]) -> Callable[[str], Law]:
     """For each workload the law fitted on all others, with an interval calibrated on them alone."""
     names = sorted({cell.run.workload for cell in cells})
-    laws = {name: fit_law_calibrated([c for c in cells if c.run.workload != name]) for name in names}
+    laws = {
+        name: fit_law_calibrated([c for c in cells if c.run.workload != name]) for name in names
+    }
     return laws.__getitem__
 
 
@@ -168,7 +178,9 @@ def fit_law_calibrated(cells: Sequence[Cell]) -> Law:
     for points, last in ((1, False), (2, False), (2, True)):
         for one in judge(cells, laws.__getitem__, points, last):
             width = np.log(one.high / one.low) / (2 * 1.645)
-            scores += [abs(np.log(one.predicted / minutes)) / width for minutes in one.cell.minutes[:3]]
+            scores += [
+                abs(np.log(one.predicted / minutes)) / width for minutes in one.cell.minutes[:3]
+            ]
     return replace(fit_law(cells), quantile=conformal_quantile(scores))
 
 

@@ -22,8 +22,12 @@ def reasons(
     within: bool,
 ) -> tuple[str, ...]:
     """Sentences, most telling first: the choice, larger or more, memory, network, bubble, spot."""
-    said = [_headline(work, choice, meets, within), _larger_or_more(choice, compared), _memory(work, choice)]
-    said += [_network(choice), _bubble(choice), _purchase(choice), _edges(choice, front)]
+    said = [
+        _headline(work, choice, meets, within),
+        _larger_or_more(choice, compared),
+        _memory(work, choice),
+    ]
+    said += [_network(choice), _bubble(choice), _purchase(choice), _edges(front)]
     said.append(_price(choice))
     return tuple(sentence for sentence in said if sentence)
 
@@ -111,7 +115,7 @@ def _price(choice: TrainingChoice) -> str:
     return f"The price is stale: it stands for {choice.as_of}; check it before buying."
 
 
-def _edges(choice: TrainingChoice, front: Sequence[TrainingChoice]) -> str:
+def _edges(front: Sequence[TrainingChoice]) -> str:
     fastest, least = front[0], front[-1]
     return (
         f"Otherwise: fastest {fastest.hours:.3g} h for {fastest.usd} USD on {fastest.nodes} x "

@@ -112,7 +112,7 @@ def plan_fleet(
     )
     if answer.x is None:
         raise Refused(_why_not(workloads, entries, quotas, budget_usd))
-    picked = [i for i in range(count) if answer.x[i] > 0.5]  # noqa: PLR2004
+    picked = [i for i in range(count) if answer.x[i] > 0.5]
     return _as_plan(workloads, entries, picked, reserved)
 
 
@@ -163,7 +163,9 @@ def _as_plan(
     left = {pool: Decimal(count) for pool, count in reserved.items()}
     covered: dict[str, float] = {}
     usd = Decimal(0)
-    dearest = sorted(chosen.values(), key=lambda one: one.usd / max(one.accelerators, 1), reverse=True)
+    dearest = sorted(
+        chosen.values(), key=lambda one: one.usd / max(one.accelerators, 1), reverse=True
+    )
     for option in dearest:
         free = min(left.get(option.pool, Decimal(0)), Decimal(option.accelerators))
         left[option.pool] = left.get(option.pool, Decimal(0)) - free

@@ -34,6 +34,7 @@ from cost.sizing.throughput import Model, shipped_model
 from infra.core.errors import Problem, Refused
 
 Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
 
 __all__ = ["TrainingChoice", "TrainingPlan", "TrainingWork", "plan_training"]
 
@@ -161,9 +162,7 @@ def _price(
     for index, kind in enumerate(layouts.kinds):
         by_kind.setdefault(kind, []).append(index)
     pairs = [
-        (number, index)
-        for number, kind in enumerate(kinds)
-        for index in by_kind.get(kind, ())
+        (number, index) for number, kind in enumerate(kinds) for index in by_kind.get(kind, ())
     ]
     offer, layout = (np.array(part, dtype=np.int64) for part in zip(*pairs, strict=True))
     demand = np.array([float(one.on_demand_usd_per_hour) for one in offers])
@@ -200,17 +199,17 @@ def _price(
 
 
 def _spot_hours(
-    work: TrainingWork, seconds: Floats, nodes: Floats, taken: Floats, monthly: Floats
+    work: TrainingWork, seconds: Floats, nodes: Counts, taken: Counts, monthly: Floats
 ) -> Floats:
     between = node_hours_between_interruptions(monthly) * 3600 / np.maximum(taken, 1)
     save = save_seconds(work.parameters, nodes)
     wall = expected_seconds(seconds, save, between, RESTART_SECONDS + save)
-    return cast("Floats", wall / 3600)
+    return wall / 3600
 
 
-def save_seconds(parameters: float, nodes: Floats) -> Floats:
+def save_seconds(parameters: float, nodes: Counts | Floats) -> Floats:
     """Seconds of one checkpoint, each node writing its part."""
-    return cast("Floats", 1 + _CHECKPOINT_BYTES * parameters / (nodes * SAVE_BYTES_PER_SECOND))
+    return np.asarray(1 + _CHECKPOINT_BYTES * parameters / (nodes * SAVE_BYTES_PER_SECOND))
 
 
 def _choose(work: TrainingWork, priced: _Priced) -> tuple[int, bool, bool]:

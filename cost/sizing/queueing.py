@@ -18,7 +18,9 @@ def erlang_c(servers: int, load: float) -> float:
     cancels. 1 when the load is no less than the servers.
     """
     if servers < 1 or load < 0:
-        raise BadInput(Problem(f"{servers} servers at a load of {load:g}", expected="1 or more, 0 or more"))
+        raise BadInput(
+            Problem(f"{servers} servers at a load of {load:g}", expected="1 or more, 0 or more")
+        )
     if load >= servers:
         return 1.0
     blocked = 1.0

@@ -50,7 +50,7 @@ def offer_of(instance_type: str, region: str = "") -> Offer | None:
     if region:
         return next((row for row in found if row.region == region), None)
     home = [row for row in found if row.region in _HOME_REGIONS and not row.derived]
-    return (home or found or [None])[0]
+    return next(iter(home or found), None)
 
 
 def _usd_per_hour(row: Row, name: str, nodes: int, accelerators: int) -> Decimal | None:
@@ -104,9 +104,7 @@ def _with_ranks(rows: list[Ranked]) -> list[Ranked]:
     by_time: dict[int, int] = {}
     for workload in {row.workload for row in rows}:
         own = [index for index, row in enumerate(rows) if row.workload == workload]
-        priced = sorted(
-            (rows[i].usd, rows[i].minutes, i) for i in own if rows[i].usd is not None
-        )
+        priced = sorted((rows[i].usd, rows[i].minutes, i) for i in own if rows[i].usd is not None)
         timed = sorted((rows[i].minutes, i) for i in own if rows[i].minutes is not None)
         by_cost |= {place[-1]: rank for rank, place in enumerate(priced, start=1)}
         by_time |= {place[-1]: rank for rank, place in enumerate(timed, start=1)}

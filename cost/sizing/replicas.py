@@ -194,7 +194,7 @@ def spares(replicas: int, availability: float) -> int:
     Failures are independent with the availability of one replica (0.995); at least one spare is
     kept above 99.9 %.
     """
-    extra = 1 if availability > 0.999 else 0  # noqa: PLR2004
+    extra = 1 if availability > 0.999 else 0
     while _enough(replicas + extra, replicas) < availability:
         extra += 1
     return extra
@@ -215,8 +215,10 @@ def service_time(
     fit. A MIG slice computes at its share of the units."""
     if device is None:
         cores = max(vcpus, 1)
-        share = min(cores, work.max_batch)
-        return ServiceTime(work.fixed_ms / 1000, work.request_ms / 1000 / share, work.max_batch), 0
+        at_once = min(cores, work.max_batch)
+        return ServiceTime(
+            work.fixed_ms / 1000, work.request_ms / 1000 / at_once, work.max_batch
+        ), 0
     share = sevenths / 7
     if work.model is not None and work.model.language:
         state = decode(work.model, device, work.max_batch)
@@ -315,7 +317,7 @@ def _choice(
     return [
         ServingChoice(
             offer.provider, offer.region, offer.instance_type, device.name if device else "",
-            f"{sevenths}g.{memory:.0f}gb" if sevenths < 7 else "",  # noqa: PLR2004
+            f"{sevenths}g.{memory:.0f}gb" if sevenths < 7 else "",
             replicas, least, math.ceil(replicas * 1.25), instances, need.batch,
             need.batch_seconds * 1000, need.utilisation, min(_SPARE_UTILISATION, need.utilisation),
             per_hour, to_cents(per_hour * _HOURS_A_MONTH), to_cents(per_million),

@@ -66,9 +66,7 @@ class Residual:
         """The correction alone, for many features."""
         if not len(self.points):
             return np.zeros(len(features))
-        return cast(
-            "Floats", _kernel(features, self.points, self.scale, self.amplitude) @ self.weights
-        )
+        return _kernel(features, self.points, self.scale, self.amplitude) @ self.weights
 
     def as_json(self) -> dict[str, Any]:
         """Plain data; features to four digits, which is finer than any of them is known."""
@@ -131,7 +129,9 @@ def fit(features: Floats, residuals: Floats, quantile: float = 1.645) -> Residua
         weights = np.linalg.solve(covariance + np.diag(spread), residuals)
         off = (residuals - covariance @ weights) / noise
         weight = (_FREEDOM + 1) / (_FREEDOM + off**2)
-    return Residual(features, weights, spread, scale, amplitude, quantile)
+    return Residual(
+        features, np.asarray(weights, dtype=np.float64), spread, scale, amplitude, quantile
+    )
 
 
 def conformal_quantile(scores: Sequence[float] | Floats, coverage: float = 0.9) -> float:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 
@@ -118,13 +119,22 @@ scaling) stays in 8 bit."""
 def decode(model: ServedModel, device: Device, sequences: int | None = None) -> Decode | None:
     """The roofline of a language model on a device; None when no power of two up to 16 of them
     holds the weights. ``sequences`` in flight, or as many as memory has room for."""
-    four_bit = device.four_bit_factor > device.eight_bit_factor and device.architecture == "blackwell"
+    four_bit = (
+        device.four_bit_factor > device.eight_bit_factor and device.architecture == "blackwell"
+    )
     weight_bytes = 0.5 if four_bit else (1.0 if device.eight_bit_factor > 1 else 2.0)
     share = _FOUR_BIT_SHARE if four_bit else 0.0
     factor = 1 / (share / device.four_bit_factor + (1 - share) / device.eight_bit_factor)
     rate = device.matmul_tflops * 1e12 * factor
     weights = model.stored * weight_bytes
-    tensor = next((size for size in (1, 2, 4, 8, 16) if weights / size <= _WEIGHT_SHARE * device.memory_bytes), None)
+    tensor = next(
+        (
+            size
+            for size in (1, 2, 4, 8, 16)
+            if weights / size <= _WEIGHT_SHARE * device.memory_bytes
+        ),
+        None,
+    )
     if tensor is None:
         return None
     cache_bytes = 1.0 if device.eight_bit_factor > 1 else 2.0
@@ -133,15 +143,25 @@ def decode(model: ServedModel, device: Device, sequences: int | None = None) -> 
     room = _CACHE_SHARE * device.memory_bytes * tensor - weights
     most = max(int(room / (token_bytes * (model.input_tokens + model.output_tokens))), 1)
     batch = min(sequences or _MOST_SEQUENCES, most)
-    seconds = decode_seconds(model, device, tensor, batch, rate, weights, context * token_bytes)
+    load = _Load(tensor, batch, rate, weights, context * token_bytes)
+    seconds = _decode_seconds(model, device, load)
     return Decode(tensor, batch, seconds, batch / seconds / tensor)
 
 
-def decode_seconds(
-    model: ServedModel, device: Device, tensor: int, batch: int, rate: float, weights: float,
-    sequence_bytes: float,
-) -> float:  # fmt: skip
-    """Seconds in which each of ``batch`` sequences gains a token and prompts keep up with them."""
+class _Load(NamedTuple):
+    """One replica under way: accelerators, sequences, flop/s of each, bytes of weights and of the
+    cache of one sequence."""
+
+    tensor: int
+    batch: int
+    rate: float
+    weights: float
+    sequence_bytes: float
+
+
+def _decode_seconds(model: ServedModel, device: Device, load: _Load) -> float:
+    """Seconds in which each sequence gains a token and prompts keep up with them."""
+    tensor, batch, rate, weights, sequence_bytes = load
     passed = 1 + model.input_tokens / model.output_tokens
     compute = 2 * model.parameters * batch * passed / (tensor * rate * _COMPUTE_EFFICIENCY)
     read = weights + batch * sequence_bytes
@@ -253,7 +273,9 @@ def _asked(row: Row) -> tuple[Device, float, tuple[str, str]]:
     try:
         device = find_device(row.text("accelerator"))
     except BadInput as error:
-        raise row.bad("accelerator", error.problems[0].message, error.problems[0].expected) from error
+        raise row.bad(
+            "accelerator", error.problems[0].message, error.problems[0].expected
+        ) from error
     count = row.positive("n_accelerators", 1.0) or 1.0
     return device, count, (row.text("model").lower(), row.text("scenario", "offline").lower())
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -167,7 +166,7 @@ def _shape(work: TrainingWork) -> tuple[int, int]:
     layers, width = transformer_shape(
         np.array([work.parameters]), np.array([float(work.sequence_length)])
     )
-    rounded = max(int(round(float(width[0]) / 128)) * 128, 128)
+    rounded = max(round(float(width[0]) / 128) * 128, 128)
     return int(layers[0]), rounded
 
 
@@ -240,7 +239,7 @@ def modelled_seconds(columns: Configurations, model: Model, kinds: Sequence[Devi
     """Seconds of a step with the learned correction."""
     seconds = step_seconds(columns, model.constants)
     correction = model.residual.correction(features(columns, kinds))
-    return cast("Floats", seconds * np.exp(-correction))
+    return seconds * np.exp(-correction)
 
 
 def fastest_layouts(
@@ -284,9 +283,9 @@ def _deviation(
     _, deviation = model.residual.predict(features(columns, per_row))
     unknown = np.array([one.architecture not in model.constants.gemm for one in per_row])
     both = np.sqrt(deviation**2 + 0.12**2 * unknown)
-    return cast("Floats", both * model.residual.quantile)
+    return both * model.residual.quantile
 
 
 def memory_gib(columns: Configurations) -> Floats:
     """GiB on the fullest accelerator, counted without the learned margin."""
-    return cast("Floats", memory_bytes(columns) / 2**30)
+    return memory_bytes(columns) / 2**30

@@ -60,7 +60,10 @@ def checkpoint_interval_seconds(save_seconds: Floats, between_seconds: Floats) -
 
 
 def expected_seconds(
-    work_seconds: Floats, save_seconds: Floats, between_seconds: Floats, restart_seconds: Floats | float
+    work_seconds: Floats,
+    save_seconds: Floats,
+    between_seconds: Floats,
+    restart_seconds: Floats | float,
 ) -> Floats:
     """Wall-clock seconds of a run with interruptions, at Daly's interval (Daly 2006, eq. 13).
 
@@ -75,9 +78,11 @@ def expected_seconds(
             * work_seconds
             / interval
         )
-    return cast("Floats", wall)
+    return wall
 
 
-def spot_wins(spot_usd: float, on_demand_usd: float, spot_hours: float, on_demand_hours: float) -> bool:
+def spot_wins(
+    spot_usd: float, on_demand_usd: float, spot_hours: float, on_demand_hours: float
+) -> bool:
     """Spot is cheaper for the whole run iff its price share is below the share of time it loses."""
     return spot_usd / on_demand_usd < on_demand_hours / spot_hours

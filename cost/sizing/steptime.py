@@ -121,7 +121,7 @@ class Configurations:
     @property
     def accelerators(self) -> Floats:
         """Accelerators in use."""
-        return cast("Floats", self.data * self.tensor * self.pipeline)
+        return self.data * self.tensor * self.pipeline
 
     @property
     def nodes(self) -> Floats:
@@ -131,9 +131,7 @@ class Configurations:
     @property
     def tokens(self) -> Floats:
         """Tokens of one step over all replicas."""
-        return cast(
-            "Floats", self.micro_batch * self.sequence_length * self.accumulation * self.data
-        )
+        return self.micro_batch * self.sequence_length * self.accumulation * self.data
 
 
 def step_seconds(columns: Configurations, constants: Constants) -> Floats:
@@ -153,14 +151,14 @@ def step_seconds(columns: Configurations, constants: Constants) -> Floats:
     straggling = 1 + constants.straggler * np.log2(columns.nodes)
     sharded = np.where(columns.zero >= 1, columns.data, 1.0)
     optimizer = _OPTIMIZER_BYTES * shard / sharded / columns.memory_bytes_per_second
-    return cast("Floats", body * straggling + optimizer + _STEP_SECONDS)
+    return body * straggling + optimizer + _STEP_SECONDS
 
 
 def idle_passes(columns: Configurations) -> Floats:
     """Micro-batches' worth of time that a stage stands idle in a step: (p - 1) / v."""
     chunks = np.clip(columns.layers / columns.pipeline // _LAYERS_A_CHUNK, 1.0, _MOST_CHUNKS)
     chunks = np.where(columns.accumulation >= columns.pipeline, chunks, 1.0)
-    return cast("Floats", (columns.pipeline - 1) / chunks)
+    return (columns.pipeline - 1) / chunks
 
 
 _SHARDED = 3
@@ -199,7 +197,7 @@ def _pass_seconds(columns: Configurations, constants: Constants) -> Floats:
     ) / ranks
     fixed = _LAUNCH_SECONDS + np.where(columns.zero >= _SHARDED, constants.gather_seconds, 0.0)
     seconds = seconds + fixed * layers * again / columns.pipeline
-    return cast("Floats", seconds + _model_parallel_seconds(columns, tokens, again))
+    return seconds + _model_parallel_seconds(columns, tokens, again)
 
 
 def _model_parallel_seconds(columns: Configurations, tokens: Floats, again: Floats) -> Floats:
@@ -210,7 +208,7 @@ def _model_parallel_seconds(columns: Configurations, tokens: Floats, again: Floa
     ring = 2 * (columns.tensor - 1) / columns.tensor
     exchanged = 4 * 2 * tokens * columns.width * columns.layers / columns.pipeline * again
     between = np.where(columns.pipeline > 1, 2 * 2 * tokens * columns.width / columns.tensor, 0.0)
-    return cast("Floats", ring * exchanged / rate + between / (LINK_EFFICIENCY * node))
+    return ring * exchanged / rate + between / (LINK_EFFICIENCY * node)
 
 
 def _data_parallel_seconds(columns: Configurations, volume: Floats) -> Floats:
@@ -222,7 +220,7 @@ def _data_parallel_seconds(columns: Configurations, volume: Floats) -> Floats:
     link = (inside - 1) / inside * volume / (LINK_EFFICIENCY * columns.link_bytes_per_second)
     port = columns.fabric_bytes_per_second / columns.node_accelerators
     fabric = (groups - 1) / groups * volume / inside / (LINK_EFFICIENCY * port)
-    return cast("Floats", link + fabric)
+    return link + fabric
 
 
 def memory_bytes(columns: Configurations, margin: float = 1.0) -> Floats:
@@ -236,7 +234,7 @@ def memory_bytes(columns: Configurations, margin: float = 1.0) -> Floats:
     shard = columns.parameters / (columns.tensor * columns.pipeline)
     data = columns.data
     state = shard * np.select(
-        [columns.zero >= _SHARDED, columns.zero == 2, columns.zero == 1],  # noqa: PLR2004
+        [columns.zero >= _SHARDED, columns.zero == 2, columns.zero == 1],
         [16 / data, 2 + 14 / data, 4 + 12 / data],
         16.0,
     )

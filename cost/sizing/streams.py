@@ -79,7 +79,7 @@ def size_stream(
         need = math.ceil(need / _LEAST_BROKERS) * _LEAST_BROKERS
         if best is None or need < best[0]:
             best = (need, size)
-    assert best is not None  # noqa: S101
+    assert best is not None
     brokers, kind = best
     stored = mib_per_second * retention_hours * 3600 * replication / 1024
     disk = math.ceil(stored * _DISK_HEADROOM / brokers)
@@ -143,4 +143,4 @@ def size_airflow(task_runs_per_hour: float, mean_task_minutes: float, dags: int 
     running = task_runs_per_hour * mean_task_minutes / 60
     slots = math.ceil(running + 3 * math.sqrt(running)) + 1
     workers = max(math.ceil(slots / 16), 1)
-    return AirflowSize(workers, 1, 2 if dags > 50 or workers > 5 else 1, slots)  # noqa: PLR2004
+    return AirflowSize(workers, 1, 2 if dags > 50 or workers > 5 else 1, slots)

@@ -126,9 +126,7 @@ def read_run(row: Row, measured: bool) -> Run:
         device,
         accelerators,
         nodes,
-        row.positive("fabric_gb_s")
-        or _fabric(row.text("node_interconnect"))
-        or device.fabric_gb_s,
+        row.positive("fabric_gb_s") or _fabric(row.text("node_interconnect")) or device.fabric_gb_s,
         row.positive("global_batch"),
         minutes,
     )
@@ -201,7 +199,7 @@ class Family:
         self.smallest_batch = min((run.batch for run in known if run.batch), default=1.0)
         self.size = 3 + len(names)
         self.generic_fixed = 0.0
-        self.covariance = np.zeros((self.size, self.size))
+        self.covariance: Floats = np.zeros((self.size, self.size))
         self.theta = self._fit()
 
     def _width(self) -> Floats:
@@ -253,7 +251,8 @@ class Family:
             return np.concatenate([pull, (theta - prior) / width])
 
         found = least_squares(misfit, start, x_scale=np.minimum(width, 1.0))
-        self.covariance = np.linalg.inv(found.jac.T @ found.jac)
+        slope = np.asarray(found.jac, dtype=np.float64)
+        self.covariance = np.asarray(np.linalg.inv(slope.T @ slope), dtype=np.float64)
         return cast("Floats", found.x)
 
     def _samples(self, batch: float, theta: Floats) -> float:

@@ -228,7 +228,7 @@ def as_configurations(setups: Sequence[Setup], constants: Constants) -> Configur
     )  # fmt: skip
 
 
-def device_columns(of_device: Any, constants: Constants) -> dict[str, Floats]:
+def device_columns(of_device: Any, constants: Constants) -> dict[str, Any]:
     """The columns that a device decides; ``of_device`` maps a function of one over the rows."""
     return {
         "matmul_flops": of_device(
