@@ -7,10 +7,11 @@ from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, Final
 
 from cost.actuals import COUNTED, Bills, Period
-from cost.allocation import Allocation, Line, allocate_shared
+from cost.allocation import Allocation, Line, Rule, allocate_shared
 from cost.anomalies import Anomaly, explain, find_anomalies
 from cost.budget import Budget, Forecast, decide, forecast_month_end
 from cost.money import Rates
@@ -74,8 +75,8 @@ def build_report(
         report.variance, report.bridge = compare(planned, lines, to_come)
     report.budgets = [_budget_state(cube, period, budget, report.as_of) for budget in budgets]
     report.anomalies = _anomalies(cube, period, rows)
-    if options.rules:
-        report.allocation = _allocation(lines, options)
+    if options.rules and not isinstance(options.rules, str | Path):
+        report.allocation = _allocation(lines, options.rules)
         report.notes += report.allocation.notes
     return report
 
@@ -136,7 +137,7 @@ def _anomalies(cube: Cube, period: Period, rows: int) -> list[Anomaly]:
     return explained
 
 
-def _allocation(lines: Sequence[ReportLine], options: Options) -> Allocation:
+def _allocation(lines: Sequence[ReportLine], rules: Sequence[Rule]) -> Allocation:
     plain = [
         Line(
             {name: _blank(getattr(line, name)) for name in BREAKDOWNS},
@@ -145,8 +146,8 @@ def _allocation(lines: Sequence[ReportLine], options: Options) -> Allocation:
         )
         for line in lines
     ]
-    to = options.rules[0].to
-    return allocate_shared(plain, options.rules, to if to in DIMENSIONS else "team")
+    to = rules[0].to
+    return allocate_shared(plain, rules, to if to in DIMENSIONS else "team")
 
 
 def _blank(value: str) -> str:

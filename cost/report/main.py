@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from cost.actuals import Bills, Period, Source, open_bills
+from cost.allocation import load_rules
 from cost.budget import load_budgets, read_json
 from cost.money import Rates, parse
 from infra.core.errors import BadInput, Problem
@@ -44,6 +46,8 @@ def main_report(
     options = options or Options()
     if options.metric not in _METRICS:
         raise BadInput(Problem(f"no metric {options.metric!r}", expected=" or ".join(_METRICS)))
+    if isinstance(options.rules, str | Path):
+        options = replace(options, rules=tuple(load_rules(read_json(Path(options.rules)))))
     month = Period.parse(period)
     budgets = load_budgets(budget) if budget is not None else []
     held = load_rates(rates, options.currency)

@@ -31,7 +31,8 @@ class Options:
     """What else a report can be told.
 
     ``metric`` is BilledCost (what is invoiced) or EffectiveCost (amortised). ``as_of`` is the last
-    day that the bills are complete for; by default the last day they have. ``tag_keys`` adds to or
+    day that the bills are complete for; by default the last day they have. ``rules`` share out
+    common costs (or a JSON file of them); ``units`` are counts of work (see the docs). ``tag_keys`` adds to or
     replaces entries of :data:`TAG_KEYS`. ``copy_rows_up_to`` is the number of rows beyond which
     the FOCUS files aren't written a second time when every source is FOCUS already.
     """
@@ -39,7 +40,7 @@ class Options:
     currency: str = "USD"
     metric: str = "BilledCost"
     as_of: date | None = None
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[Rule, ...] | str | Path = ()
     units: Any = None
     known_skus: frozenset[str] | None = None
     tag_keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -81,6 +81,7 @@ def write_estimate(rows: list[dict[str, Any]], csv_path: Path, parquet_path: Pat
     A row gives what it knows by column name; BilledCost is the forecast for the period.
     """
     import pyarrow as pa
+    import pyarrow.compute as clock
     import pyarrow.csv as pc
     import pyarrow.parquet as pq
 
@@ -89,7 +90,7 @@ def write_estimate(rows: list[dict[str, Any]], csv_path: Path, parquet_path: Pat
     table = pa.Table.from_arrays(columns, schema=target)
     pq.write_table(table, str(parquet_path), compression="zstd")
     texts = [
-        column.cast(pa.timestamp("s", tz="UTC")).cast(pa.string())
+        clock.strftime(column.cast(pa.timestamp("s", tz="UTC")), "%Y-%m-%dT%H:%M:%SZ")
         if pa.types.is_timestamp(field.type)
         else column.cast(pa.string())
         for column, field in zip(table.columns, target, strict=True)
