@@ -69,12 +69,12 @@ class Process:
 
     def kill(self) -> None:
         """SIGKILL, and wait."""
-        self._signal(signal.SIGKILL)
+        self.signal(signal.SIGKILL)
         self.wait()
 
     def terminate(self, seconds: float = 30) -> int:
         """SIGTERM, and wait; returns the exit code."""
-        self._signal(signal.SIGTERM)
+        self.signal(signal.SIGTERM)
         return self.wait(seconds)
 
     def wait(self, seconds: float = 30) -> int:
@@ -86,6 +86,7 @@ class Process:
         """What it wrote so far."""
         return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
 
-    def _signal(self, number: int) -> None:
+    def signal(self, number: int) -> None:
+        """Send a signal, if it is alive."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(number)

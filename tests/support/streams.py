@@ -6,10 +6,12 @@ import json
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from confluent_kafka import Producer
 
 from tests.support.kafka import KafkaBroker
 from tests.support.onnx_models import mlp
@@ -133,6 +135,26 @@ class Stream:
         path.write_text(json.dumps(config))
         command = [sys.executable, "-m", module, "--config", str(path)]
         return Process(command, self.directory / f"{name}.log")
+
+
+def send(stream: Stream, values: Sequence[object]) -> None:
+    """Produce ``values`` (bytes as they are, else JSON) in order."""
+    producer = Producer({"bootstrap.servers": stream.broker.bootstrap})
+    for value in values:
+        raw = value if isinstance(value, bytes) else json.dumps(value).encode()
+        producer.produce(stream.topic, value=raw)
+    assert producer.flush(20) == 0
+
+
+def digit(number: int) -> dict[str, Any]:
+    """A good event."""
+    return {"id": f"e{number}", "pixels": [float(number % 17)] * 64}
+
+
+def dead(stream: Stream) -> list[dict[str, Any]]:
+    """All dead letters by offset."""
+    rows = stream.predictions("digits_predictions_dead_letter").to_pylist()
+    return sorted(rows, key=lambda row: row["offset"])
 
 
 def http_get(port: int, path: str) -> tuple[int, str]:

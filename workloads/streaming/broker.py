@@ -95,6 +95,9 @@ def render_server_properties(settings: BrokerSettings) -> str:
         "share.coordinator.state.topic.replication.factor": "1",
         "share.coordinator.state.topic.min.isr": "1",
         "share.coordinator.state.topic.num.partitions": "1",
+        # After a kill, the controller takes the broker back when its former session is over.
+        "broker.session.timeout.ms": "3000",
+        "broker.heartbeat.interval.ms": "500",
         # A replay keeps its place as a group's offset: it must outlive a quiet year.
         "offsets.retention.minutes": str(366 * 24 * 60),
         # A killed processor is replaced in seconds; its sink fences it if it still lives.

@@ -213,7 +213,6 @@ class Processor:
         here = TopicPartition(self._config.topic, partition)
         low, high = self._consumer.get_watermark_offsets(here, timeout=10)
         wanted = self._committed.get(partition) or 0
-        here.offset = low if wanted < low else high
         if wanted < low:
             self._metrics.lost.inc(low - wanted)
             _log.error("partition %d: offsets %d to %d expired unread", partition, wanted, low - 1)
@@ -221,7 +220,12 @@ class Processor:
             _log.error(
                 "partition %d: the broker lost offsets %d to %d", partition, high, wanted - 1
             )
-        self._consumer.seek(here)
+        # Reading of the partition has stopped; only a new assignment starts it again.
+        positions = self._positions(list(self._committed))
+        for position in positions:
+            if position.partition == partition:
+                position.offset = low if wanted < low else high
+        self._consumer.assign(positions)
 
     def _commit(self) -> None:
         """One snapshot with all that is pending; or nothing of it when another wrote it first."""
@@ -279,8 +283,7 @@ class Processor:
         ]
 
     def _rewind(self) -> None:
-        for position in self._positions(list(self._committed)):
-            self._consumer.seek(position)
+        self._consumer.assign(self._positions(list(self._committed)))
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         positions = self._positions([each.partition for each in partitions])

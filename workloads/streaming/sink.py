@@ -122,23 +122,28 @@ class PredictionSink:
 
         Raises ``SinkMovedError`` when the table doesn't hold ``starts`` (nothing is written then).
         """
-        tried = False
+        from sqlalchemy.exc import OperationalError
+
+        unknown = False  # did an attempt end without telling whether it landed?
 
         def once(table: Table) -> None:
-            nonlocal tried
+            nonlocal unknown
             properties = _carried_offsets(table)
             offsets = self._parsed(properties)
-            if tried and all(offsets.get(partition) == end for partition, end in ends.items()):
-                return  # the attempt whose outcome was unknown did land
+            if unknown and all(offsets.get(partition) == end for partition, end in ends.items()):
+                return  # it did
             for partition, start in starts.items():
                 if offsets.get(partition) != start:
                     raise SinkMovedError(
                         f"partition {partition}: expected offset {start} in {self._table}, "
                         f"found {offsets.get(partition)}"
                     )
-            tried = True
             properties[self._key] = self._rendered({**offsets, **ends})
-            table.append(rows, snapshot_properties=properties)
+            try:
+                table.append(rows, snapshot_properties=properties)
+            except OperationalError:
+                unknown = True
+                raise
 
         self._retried(self._table, once)
         self._commits += 1

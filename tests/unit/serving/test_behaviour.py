@@ -98,12 +98,14 @@ class _Slow:
 
     def __init__(self, seconds: float = 0.01) -> None:
         self.go = threading.Event()
+        self._begun = threading.Event()
         self.sizes: list[int] = []
         self._seconds = seconds
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         values = inputs["x"]
         self.sizes.append(len(values))
+        self._begun.set()
         assert self.go.wait(10)
         if np.isnan(values).any():
             raise InferenceError("poison")
@@ -115,6 +117,10 @@ class _Slow:
 
     def seconds(self, rows: int) -> float:
         return self._seconds * rows
+
+    async def begun(self) -> None:
+        """Wait for the first run."""
+        assert await asyncio.to_thread(self._begun.wait, 10)
 
 
 def _row(value: float) -> dict[str, Array]:
@@ -133,8 +139,7 @@ def test_what_queued_while_busy_is_the_next_batch() -> None:
 
     async def scenario() -> list[dict[str, Array]]:
         first = asyncio.create_task(batcher.submit(_row(0), 1))
-        while not slow.sizes:
-            await asyncio.sleep(0.001)
+        await slow.begun()
         others = [asyncio.create_task(batcher.submit(_row(each), 1)) for each in range(1, 7)]
         await asyncio.sleep(0)
         others[1].cancel()
@@ -178,8 +183,7 @@ def test_a_full_queue_is_429_with_a_time_to_come_back() -> None:
 
     async def scenario() -> OverloadedError:
         tasks = [asyncio.create_task(batcher.submit(_row(0), 1))]
-        while not slow.sizes:
-            await asyncio.sleep(0.001)
+        await slow.begun()
         tasks += [asyncio.create_task(batcher.submit(_row(0), 1)) for _ in range(2)]
         await asyncio.sleep(0)
         assert batcher.waiting == 2
@@ -259,7 +263,8 @@ def test_a_body_that_never_ends_is_408(tmp_path: Path) -> None:
         model("digits", "1", tmp_path / "d", mlp(tmp_path / "d")), body_timeout_seconds=0.1
     )
     with running_server(config) as (server, _):
-        with socket.create_connection(server.socket.getsockname()) as caller:
+        caller = socket.create_connection(server.socket.getsockname())
+        with caller:
             caller.sendall(
                 f"POST {INFER} HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{{".encode()
             )
