@@ -254,7 +254,7 @@ def log_group(bill: Bill) -> None:
 @resolves("aws:cloudwatch/metricAlarm:MetricAlarm")
 def metric_alarm(bill: Bill) -> None:
     """A month for each metric that it watches."""
-    queries = [item for item in bill.items("metricQueries") if item.get("metric")]
+    queries = [item for item in bill.items("metricQueries") if "metric" in item]
     bill.monthly("alarm metrics", "aws.cloudwatch.alarm", max(len(queries), 1))
 
 
