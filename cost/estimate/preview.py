@@ -55,7 +55,12 @@ def run(
     )
     if done.returncode != 0:
         words = _diagnostics(done.stdout) or done.stderr.strip() or done.stdout.strip()
-        raise EngineFailed(Problem(f"preview failed: {words}", path=stack))
+        fix = (
+            f"pulumi stack init {stack} (it makes no resource)"
+            if "no stack named" in words
+            else None
+        )
+        raise EngineFailed(Problem(f"preview failed: {words}", path=stack, fix=fix))
     return done.stdout
 
 

@@ -72,7 +72,10 @@ def table(result: Estimate, console: Console) -> None:
         if item.outcome is Outcome.REFUSED:
             number = notes.setdefault(item.reason, len(notes) + 1)
             grid.add_row(name, "refused", "", "", f"? [{number}]")
-    console.print(grid, markup=False)
+    if grid.row_count:
+        console.print(grid, markup=False)
+    else:
+        console.print(grid.title)
     for note, number in notes.items():
         console.print(f"[{number}] {note}", markup=False)
     for line in summary(result):

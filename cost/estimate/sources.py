@@ -54,6 +54,14 @@ def _at_revision(revision: str, stack: str, run: Runner) -> str:
         tree = str(Path(folder) / "tree")
         _git("worktree", "add", "--detach", tree, commit)
         try:
+            _lend_environment(Path(_git("rev-parse", "--show-toplevel")), Path(tree))
             return run(stack, Path(tree))
         finally:
             _git("worktree", "remove", "--force", tree)
+
+
+def _lend_environment(home: Path, tree: Path) -> None:
+    """The work tree has no virtual environment of its own: the checkout's serves it too."""
+    venv = home / ".venv"
+    if venv.is_dir() and not (tree / ".venv").exists():
+        (tree / ".venv").symlink_to(venv)

@@ -112,6 +112,8 @@ def _run(stack: str, cwd: Path | None) -> str:
 
     program = executable()
     environment = {**os.environ, **engine_environment()}
+    if cwd is not None:  # the program of that revision, not the installed one
+        environment["PYTHONPATH"] = os.pathsep.join([str(cwd), environment.get("PYTHONPATH", "")])
     return run(stack, cwd or ROOT, str(program) if program else None, environment)
 
 
@@ -205,6 +207,12 @@ def report_command(  # noqa: PLR0913  one parameter an option
     ] = None,
     budget: Annotated[Path | None, typer.Option("--budget", help="Budgets (JSON).")] = None,
     rates: Annotated[Path | None, typer.Option("--rates", help="Exchange rates (JSON).")] = None,
+    rules: Annotated[
+        Path | None, typer.Option("--rules", help="How shared cost is allocated (JSON).")
+    ] = None,
+    units: Annotated[
+        Path | None, typer.Option("--units", help="Counts for unit costs (JSON).")
+    ] = None,
     currency: Annotated[str, typer.Option("--currency", help="The report's currency.")] = "USD",
     metric: Annotated[
         str, typer.Option("--metric", help="BilledCost or EffectiveCost.")
@@ -215,8 +223,12 @@ def report_command(  # noqa: PLR0913  one parameter an option
 
     Example: mlscale cost report bills/ --period 2026-10 --out report
     """
+    from cost.allocation import load_rules
+    from cost.budget import read_json
     from cost.report import Options, main_report
 
+    given = load_rules(read_json(rules)) if rules else ()
+    options = Options(currency=currency, metric=metric, rules=tuple(given), units=units)
     result = main_report(
         period,
         out,
@@ -224,7 +236,7 @@ def report_command(  # noqa: PLR0913  one parameter an option
         estimate=estimate,
         budget=budget,
         rates=rates,
-        options=Options(currency=currency, metric=metric),
+        options=options,
     )
     files = {name: str(path) for name, path in result.files.items()}
 

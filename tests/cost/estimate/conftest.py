@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
@@ -77,6 +78,21 @@ def cents(item: Priced) -> Decimal:
 def charges(item: Priced) -> dict[str, Decimal]:
     """USD a month to the cent of each charge."""
     return {charge.name: money.to_cents(charge.usd_per_month) for charge in item.charges}
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A git checkout with one commit, made the current folder; ``file`` holds "one"."""
+    repo = tmp_path / "repo"
+    repo.mkdir()
+    monkeypatch.chdir(repo)
+    (repo / "file").write_text("one")
+    (repo / ".venv").mkdir()
+    (repo / ".gitignore").write_text(".venv\n")
+    who = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
+    for command in (["init", "-q"], ["add", "."], [*who, "commit", "-q", "-m", "one"]):
+        subprocess.run(["git", *command], check=True, cwd=repo)
+    return repo
 
 
 @pytest.fixture

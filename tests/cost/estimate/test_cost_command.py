@@ -98,6 +98,35 @@ def test_import_of_own_machines(tmp_path: Path) -> None:
     assert read["rows"] == 1
 
 
+def test_report_of_sample_bills(tmp_path: Path) -> None:
+    from cost.actuals import Period
+    from cost.report.sample import write_bills, write_context
+
+    month = Period.parse("2026-10")
+    bills, out = tmp_path / "bills", tmp_path / "out"
+    write_bills(bills, month, through=5)
+    options = [f"--{name}={path}" for name, path in write_context(tmp_path, month).items()]
+    shown = _run("report", bills, "--period", "2026-10", "--out", out, "--json", *options)
+    assert shown.exit_code == 0, shown.exception
+    files = json.loads(shown.output)["files"]
+    assert {"report.html", "report.xlsx", "focus.csv"} <= set(files)
+    assert all(Path(path).is_file() for path in files.values())
+
+
+def test_the_engine_of_the_checkout_previews(
+    tmp_path: Path, preview: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from scripts.tools import engine
+
+    program = tmp_path / "pulumi"
+    program.write_text(f'#!/bin/sh\necho "$PYTHONPATH" > {tmp_path}/path\ncat {preview}\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(engine, "executable", lambda: str(program))
+    assert "prod: 76.20" in _run("estimate", "prod").output
+    assert "0.00 USD a month" in _run("diff", "prod", "HEAD:prod").output
+    assert (tmp_path / "path").read_text().split(":")[0].endswith("/tree")
+
+
 def test_every_command_has_an_example() -> None:
     for name in ("audit", "import", "estimate", "diff", "report"):
         shown = _run(name, "--help")

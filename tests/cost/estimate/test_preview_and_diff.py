@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from decimal import Decimal
 from pathlib import Path
 
@@ -124,14 +123,16 @@ def test_the_engines_own_words_are_told(tmp_path: Path) -> None:
         run("prod", program=str(program))
 
 
-def test_sides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sides(tmp_path: Path, checkout: Path) -> None:
     path = tmp_path / "p.json"
     path.write_text(document(step(EKS, {}), step(EKS, {}, "gone", op="delete")))
     asked: list[tuple[str, Path | None]] = []
 
     def runner(stack: str, cwd: Path | None) -> str:
         asked.append((stack, cwd))
-        assert cwd is None or (cwd / "file").read_text() == "one"
+        if cwd is not None:
+            assert (cwd / "file").read_text() == "one"
+            assert (cwd / ".venv").is_dir()
         return path.read_text()
 
     assert len(load(str(path), runner).resources) == 1
@@ -139,16 +140,9 @@ def test_sides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load("prod", runner)
     with pytest.raises(BadInput, match="no such preview"):
         load("none.json", runner)
-    repo = tmp_path / "repo"
-    repo.mkdir()
-    monkeypatch.chdir(repo)
     with pytest.raises(BadInput, match="git rev-parse"):
-        load("main:prod", runner)
-    who = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
-    for command in (["init", "-q"], ["add", "."], [*who, "commit", "-q", "-m", "one"]):
-        (repo / "file").write_text("one")
-        subprocess.run(["git", *command], check=True, cwd=repo)
-    (repo / "file").write_text("two")
+        load("nowhere:prod", runner)
+    (checkout / "file").write_text("two")
     load("HEAD:prod", runner)
     assert asked[0] == ("prod", None)
     assert asked[1][0] == "prod"
