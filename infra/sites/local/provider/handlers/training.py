@@ -52,7 +52,8 @@ class TrainingHandler(StepHandler[TrainingInputs]):
 
         inputs = TrainingInputs.model_validate(known)
         request = self.request(inputs, Layout(Path(inputs.directory)))
-        CheckpointStore(Path(request["checkpoint_dir"]), keep=1).latest_good()
+        for folder in Path(request["checkpoint_dir"]).glob("*/"):
+            CheckpointStore(folder, keep=1).latest_good()
         return []
 
     def request(self, inputs: TrainingInputs, layout: Layout) -> dict[str, Any]:
