@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import urllib.error
 import urllib.request
@@ -275,13 +274,3 @@ def test_export_is_the_same_bytes_and_is_checked(trained: dict[str, Any]) -> Non
 
     with pytest.raises(Refused, match=r"not the trained one[\s\S]*label[\s\S]*probabilities"):
         export_onnx(Unfaithful(), package.manifest, features)
-
-
-def test_the_step_as_a_program(tmp_path: Path, server: str, trained: dict[str, Any]) -> None:
-    (tmp_path / "request.json").write_text(json.dumps(request_in(tmp_path, server, trained)))
-    arguments = [f"--{name}={tmp_path / name}.json" for name in ("request", "result", "progress")]
-    command = [sys.executable, "-m", "workloads.registry.publish", *arguments]
-    process = Process(command, tmp_path / "log").start()
-    assert process.wait(120) == 0, process.output()
-    assert process.output() == ""
-    assert json.loads((tmp_path / "result.json").read_text())["result"]["model_version"] == "1"

@@ -233,7 +233,7 @@ def test_all_checkpoints_damaged_is_said_before_anything_starts(tmp_path: Path) 
         run(tmp_path, max_restarts=0)
     for path in checkpoints(tmp_path):
         path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(DamagedState, match="delete .* to train from the start"):
+    with pytest.raises(DamagedState, match=r"delete .* to train from the start"):
         run(tmp_path)
 
 
@@ -300,7 +300,7 @@ def test_bad_request(tmp_path: Path, changes: dict[str, Any], says: str) -> None
 
 
 def test_fewer_rows_than_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import workloads.launch.inputs as inputs
+    from workloads.launch import inputs
 
     whole = inputs.split_arrays
     monkeypatch.setattr(
@@ -344,6 +344,13 @@ def test_kill_9_of_the_launcher_then_sigterm_then_on(
     wait_until(lambda: step_of(tmp_path) >= EVERY, 120, "a checkpoint")
     family = family_of(first)
     assert len(family) >= 5
+    listening = [
+        each.laddr.ip
+        for member in family
+        for each in member.net_connections("inet")
+        if each.status == psutil.CONN_LISTEN
+    ]
+    assert set(listening) == {"127.0.0.1"}
     first.kill()
     wait_until(lambda: gone(family), 20, "the end of every process")
     reached = checkpoints(tmp_path)

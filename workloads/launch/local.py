@@ -194,8 +194,11 @@ def _finished(plan: _Plan) -> dict[str, Any] | None:
 
 @contextlib.contextmanager
 def _only_launcher(folder: Path) -> Iterator[None]:
-    """Refuse a second launcher of the same run, and wait until a killed one's workers are gone."""
-    with (folder / _LAUNCHER_LOCK_NAME).open("a+") as lock:
+    """Refuse a second launcher beside this one; wait until a killed one's workers are gone.
+
+    The lock is on the folder above: what shares it shares the output too.
+    """
+    with (folder.parent / _LAUNCHER_LOCK_NAME).open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -203,8 +206,8 @@ def _only_launcher(folder: Path) -> Iterator[None]:
             owner = lock.read().strip() or "unknown"
             raise Refused(
                 Problem(
-                    f"process {owner} is already training this run",
-                    file=str(folder),
+                    f"process {owner} is already training into this folder",
+                    file=str(folder.parent),
                     fix="wait for it, or end it; its lock goes with it",
                 )
             ) from None

@@ -28,7 +28,7 @@ def test_only_a_full_disk_is_explained(tmp_path: Path) -> None:
     with pytest.raises(PermissionError), explained_when_full(tmp_path / "x"):
         raise PermissionError(errno.EPERM, "no")
     with (
-        pytest.raises(MissingTool, match="no space left to write .*/x"),
+        pytest.raises(MissingTool, match=r"no space left to write .*/x"),
         explained_when_full(tmp_path / "x", 5 * 1024 * 1024),
     ):
         raise OSError(errno.EDQUOT, "quota")

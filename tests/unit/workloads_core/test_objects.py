@@ -74,7 +74,7 @@ class Model(RuleBasedStateMachine):
             for key, history in self.versions.items()
             if history[-1] is not None
         }
-        blobs = [blob for blob in (self.store.root / "blobs").glob("*/*")]
+        blobs = list((self.store.root / "blobs").glob("*/*"))
         named = {each for history in self.versions.values() for each in history} - {None}
         assert len(blobs) == len(named)
 

@@ -103,11 +103,11 @@ def test_damaged_files_are_said_to_be(tables: TableStore, tmp_path: Path) -> Non
     tables.append("t", rows(1))
     for path in tmp_path.rglob("*.parquet"):
         path.write_bytes(path.read_bytes()[:20])
-    with pytest.raises(DamagedState, match="a data file of mlscale.t is unreadable"):
+    with pytest.raises(DamagedState, match=r"a data file of mlscale\.t is unreadable"):
         tables.read("t")
     for path in tmp_path.rglob("*.metadata.json"):
         path.write_text("{")
-    with pytest.raises(DamagedState, match="metadata of mlscale.t is unreadable"):
+    with pytest.raises(DamagedState, match=r"metadata of mlscale\.t is unreadable"):
         tables.open("t")
 
 
