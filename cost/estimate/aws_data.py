@@ -28,14 +28,15 @@ free("configuration of a service that is billed by itself", [
      "aws:sagemaker/dataQualityJobDefinition:", "aws:lambda/permission:", "aws:lambda/alias:",
      "aws:lambda/eventSourceMapping:", "aws:lambda/layerVersion:", "aws:elasticache/subnetGroup:",
      "aws:elasticache/parameterGroup:", "aws:elasticache/user", "aws:cloudwatch/logStream:",
-     "aws:cloudwatch/logResourcePolicy:", "aws:cloudwatch/eventRule:", "aws:cloudwatch/eventTarget:",
-     "aws:cloudwatch/logMetricFilter:", "aws:cloudwatch/compositeAlarm:",
+     "aws:cloudwatch/logResourcePolicy:", "aws:scheduler/scheduleGroup:",
+     "aws:cloudwatch/eventRule:", "aws:cloudwatch/eventTarget:",
+     "aws:cloudwatch/logMetricFilter:",
      "aws:amp/ruleGroupNamespace:", "aws:amp/alertManagerDefinition:", "aws:grafana/role",
-     "aws:grafana/workspaceApiKey:", "aws:scheduler/", "aws:appautoscaling/",
+     "aws:grafana/workspaceApiKey:", "aws:appautoscaling/",
      "aws:fsx/dataRepositoryAssociation:", "aws:efs/mountTarget:", "aws:efs/accessPoint:",
      "aws:efs/fileSystemPolicy:", "aws:efs/backupPolicy:", "aws:sns/topicPolicy:",
      "aws:sns/topicSubscription:", "aws:sqs/queuePolicy:", "aws:emrcontainers/virtualCluster:",
-     "aws:emrcontainers/jobTemplate:", "aws:cfg/rule:", "aws:signer/", "aws:cloudtrail/trail:",
+     "aws:emrcontainers/jobTemplate:", "aws:signer/",
      "aws:dynamodb/tableItem:", "aws:lakeformation/"])  # fmt: skip
 
 
@@ -262,6 +263,35 @@ def metric_alarm(bill: Bill) -> None:
 def dashboard(bill: Bill) -> None:
     """A month for each."""
     bill.monthly("dashboard", "aws.cloudwatch.dashboard", 1)
+
+
+@resolves("aws:cloudwatch/compositeAlarm:CompositeAlarm")
+def composite_alarm(bill: Bill) -> None:
+    """A month for each."""
+    bill.monthly("composite alarm", "aws.cloudwatch.composite_alarm", 1)
+
+
+@resolves("aws:cloudtrail/trail:Trail")
+def trail(bill: Bill) -> None:
+    """The first copy of management events is free; data events are billed by use."""
+    if bill.items("advancedEventSelectors") or bill.items("eventSelectors"):
+        bill.usage(
+            "data events", "aws.cloudtrail.data_events", "million_events", 1, "million events"
+        )
+    else:
+        bill.free("the first copy of management events is free")
+
+
+@resolves("aws:cfg/rule:Rule")
+def config_rule(bill: Bill) -> None:
+    """Evaluations by use."""
+    bill.usage("evaluations", "aws.config.evaluations", "thousand_evaluations", 10, "x 1,000")
+
+
+@resolves("aws:scheduler/schedule:Schedule")
+def schedule(bill: Bill) -> None:
+    """Invocations by use."""
+    bill.usage("invocations", "aws.scheduler.invocations", "million_invocations", 1, "million")
 
 
 @resolves("aws:amp/workspace:Workspace", "aws:amp/scraper:Scraper")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from cost.estimate.bill import Bill
-from cost.estimate.registry import free, resolves
+from cost.estimate.registry import free, normalise, resolves
 
 _DAYS_PER_MONTH = Decimal(30)
 """Azure's calculator bills daily prices for 30 days a month."""
@@ -20,7 +20,9 @@ free("configuration of a service that is billed by itself", [
      "azure-native:operationalinsights:Table", "azure-native:operationalinsights:SavedSearch",
      "azure-native:monitor:DataCollection", "azure-native:monitor:DiagnosticSetting",
      "azure-native:monitor:ActionGroup", "azure-native:monitor:AutoscaleSetting",
-     "azure-native:insights:", "azure-native:alertsmanagement:",
+     "azure-native:insights:Component", "azure-native:insights:ActionGroup",
+     "azure-native:insights:DiagnosticSetting", "azure-native:insights:DataCollection",
+     "azure-native:insights:AutoscaleSetting", "azure-native:alertsmanagement:",
      "azure-native:dashboard:ManagedPrivateEndpoint", "azure-native:containerregistry:ScopeMap",
      "azure-native:containerregistry:Token", "azure-native:containerregistry:CacheRule",
      "azure-native:machinelearningservices:Workspace",
@@ -31,8 +33,8 @@ free("configuration of a service that is billed by itself", [
      "azure-native:machinelearningservices:Feature", "azure-native:databricks:Workspace",
      "azure-native:databricks:AccessConnector", "azure-native:synapse:Workspace",
      "azure-native:synapse:IpFirewallRule", "azure-native:redisenterprise:Database",
-     "azure-native:netapp:Account", "azure-native:netapp:Volume", "azure-native:datafactory:",
-     "azure-native:policyinsights:", "azure-native:security:", "azure-native:purview:"])  # fmt: skip
+     "azure-native:netapp:Account", "azure-native:netapp:Volume",
+     "azure-native:policyinsights:"])  # fmt: skip
 
 
 @resolves("azure-native:eventhub:Namespace")
@@ -223,3 +225,21 @@ def synapse_spark(bill: Bill) -> None:
     bill.usage(
         f"Spark {size} nodes", f"azure.synapse.spark.{size}", "node_hours", 100, "node-hours"
     )
+
+
+_BY_USE = {
+    "azure-native:datafactory:Factory": (
+        "activity runs",
+        "azure.datafactory.runs",
+        "thousand_runs",
+    ),
+    "azure-native:purview:Account": ("capacity units", "azure.purview.capacity", "unit_hours"),
+    "azure-native:security:Pricing": ("protected nodes", "azure.defender.node", "node_months"),
+}
+
+
+@resolves(*_BY_USE)
+def by_use(bill: Bill) -> None:
+    """By use."""
+    name, key, usage_key = _BY_USE[normalise(bill.resource.type)]
+    bill.usage(name, key, usage_key, 10, usage_key.replace("_", " "))

@@ -26,7 +26,8 @@ free(
             "globalNetworkEndpointGroup", "networkEndpointGroup", "serviceAttachment",
         )
     ]
-    + ["gcp:servicenetworking/", "gcp:dns/recordSet:", "gcp:networkconnectivity/",
+    + ["gcp:servicenetworking/", "gcp:dns/recordSet:", "gcp:networkconnectivity/internalRange:",
+     "gcp:networkconnectivity/serviceConnectionPolicy:",
        "gcp:certificatemanager/"],
 )  # fmt: skip
 free("guards of cost are free", ["gcp:billing/", "gcp:cloudquota/"])

@@ -18,8 +18,7 @@ free("configuration of a service that is billed by itself", [
      "gcp:dataproc/sessionTemplate:", "gcp:cloudrunv2/serviceIam", "gcp:cloudrunv2/jobIam",
      "gcp:monitoring/dashboard:", "gcp:monitoring/slo:", "gcp:monitoring/customService:",
      "gcp:monitoring/notificationChannel:", "gcp:logging/projectSink:", "gcp:logging/metric:",
-     "gcp:biglake/", "gcp:vertex/aiFeatureGroup", "gcp:vertex/aiMetadataStore:",
-     "gcp:vertex/aiTensorboard:", "gcp:workflows/", "gcp:eventarc/", "gcp:dataplex/",
+     "gcp:biglake/", "gcp:vertex/aiFeatureGroup",
      "gcp:bigquery/dataset", "gcp:dataform/"])  # fmt: skip
 
 
@@ -208,3 +207,19 @@ def alert_policy(bill: Bill) -> None:
 def scheduler_job(bill: Bill) -> None:
     """A month for each job."""
     bill.monthly("job", "gcp.cloudscheduler.job", 1)
+
+
+_BY_USE = {
+    "gcp:workflows/workflow:Workflow": ("steps", "gcp.workflows.steps", "thousand_steps"),
+    "gcp:eventarc/trigger:Trigger": ("events", "gcp.eventarc.events", "million_events"),
+    "gcp:dataplex/datascan:Datascan": ("scans", "gcp.dataplex.dcu", "dcu_hours"),
+    "gcp:vertex/aiTensorboard:AiTensorboard": ("storage", "gcp.vertex.tensorboard", "storage_gib"),
+    "gcp:vertex/aiMetadataStore:AiMetadataStore": ("storage", "gcp.vertex.metadata", "storage_gib"),
+}
+
+
+@resolves(*_BY_USE)
+def by_use(bill: Bill) -> None:
+    """By use."""
+    name, key, usage_key = _BY_USE[bill.resource.type]
+    bill.usage(name, key, usage_key, 10, usage_key.replace("_", " "))

@@ -147,6 +147,7 @@ def test_charges(token: str, inputs: dict[str, Any], expected: dict[str, str]) -
 
 _FREE = [
     ("aws:ec2/vpcEndpoint:VpcEndpoint", {}, "gateway endpoints are free"),
+    ("aws:cloudtrail/trail:Trail", {}, "first copy of management events"),
     ("aws:s3tables/table:Table", {}, "billed at its table bucket"),
     ("gcp:compute/globalAddress:GlobalAddress", {"purpose": "VPC_PEERING"}, "internal addresses are free"),
     ("gcp:storage/bucketObject:BucketObject", {}, "part of its bucket's storage"),
@@ -182,6 +183,10 @@ _REFUSED = [
     ("aws:fsx/lustreFileSystem:LustreFileSystem",
      {"deploymentType": "SCRATCH_2", "storageCapacity": 1200}, "aws.fsx.lustre.scratch"),
     ("aws:dynamodb/table:Table", {}, "aws.dynamodb.wcu"),
+    ("aws:cloudtrail/trail:Trail", {"eventSelectors": [{}]}, "aws.cloudtrail.data_events"),
+    ("aws:cloudwatch/compositeAlarm:CompositeAlarm", {}, "aws.cloudwatch.composite_alarm"),
+    ("gcp:workflows/workflow:Workflow", {}, "gcp.workflows.steps"),
+    ("azure-native:security/v20240101:Pricing", {}, "azure.defender.node"),
     ("gcp:container/cluster:Cluster", {"enableAutopilot": True}, "gcp.gke.autopilot.vcpu"),
     ("gcp:container/nodePool:NodePool",
      {"location": "us-central1-a", "nodeCount": 1, "nodeConfig": {
