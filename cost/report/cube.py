@@ -50,7 +50,8 @@ class Cube:
             ChargeCategory AS category, ChargeClass AS class, BillingCurrency AS currency,
             CASE WHEN PricingUnit = 'Hours' THEN SkuPriceDetails END AS details, Tags AS tags,
             x_Source AS source, x_Reason AS reason,
-            sum(x_ReportedCost) AS cost, sum({metric}) AS own, sum(x_ReportedEffective) AS effective,
+            sum(x_ReportedCost) AS cost, sum({metric}) FILTER (WHERE x_Reason IS NOT NULL) AS own,
+            sum(x_ReportedEffective) AS effective,
             sum(PricingQuantity) FILTER (WHERE PricingUnit = 'Hours') AS hours, count(*) AS n
             FROM {self._bills.view} WHERE ({month}) OR ({recent}) GROUP BY ALL"""
         )

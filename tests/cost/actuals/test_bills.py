@@ -129,7 +129,9 @@ def test_azure_amortised_use_is_not_billed_again(tmp_path: Path) -> None:
     assert read(path, query) == [(D(0), D("1234.56"), "Committed", "Used", D(2))]
     purchase = {**AZURE, "chargeType": "Purchase", "reservationId": "r1"}
     (tmp_path / "actual.csv").write_text(csv_text(purchase))
-    got = read(tmp_path / "actual.csv", "SELECT BilledCost, EffectiveCost, ChargeCategory FROM bills")
+    got = read(
+        tmp_path / "actual.csv", "SELECT BilledCost, EffectiveCost, ChargeCategory FROM bills"
+    )
     assert got == [(D("1234.56"), D(0), "Purchase")]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 
 from cost.money import Rates, to_cents, total
 from cost.report import ReportResult, charts, display, focus, sample
+from cost.report.estimate_rows import write_estimate_rows
 from cost.report.model import ReportLine
 from cost.report.page import movers, render_page
 from cost.report.plan import compare, load_estimate, load_units
-from cost.report.rows import write_estimate, write_focus_1_0
+from cost.report.rows import write_focus_1_0
 from infra.core.errors import BadInput
 
 D = Decimal
@@ -135,36 +136,6 @@ def test_movers_compare_with_the_month_before(written: ReportResult) -> None:
     assert "What moved since the same days of the month before" in page
 
 
-def test_estimate_rows_have_the_focus_shape_and_say_so(tmp_path: Path) -> None:
-    import pyarrow.parquet as pq
-
-    start, end = datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)
-    row = {
-        "BilledCost": D("515.964"), "EffectiveCost": D("515.964"), "ListCost": D("515.964"),
-        "ContractedCost": D("515.964"), "ListUnitPrice": D("0.7068"), "PricingQuantity": D(730),
-        "ContractedUnitPrice": D("0.7068"), "PricingUnit": "Hours", "ConsumedQuantity": D(730),
-        "ConsumedUnit": "Hours", "BillingAccountId": "estimate", "BillingAccountName": "estimate",
-        "BillingAccountType": "Estimate", "BillingCurrency": "USD", "PricingCurrency": "USD",
-        "PricingCurrencyEffectiveCost": D("515.964"), "ChargeCategory": "Usage",
-        "PricingCurrencyListUnitPrice": D("0.7068"), "ChargeFrequency": "Usage-Based",
-        "PricingCurrencyContractedUnitPrice": D("0.7068"), "ChargeDescription": "g2-standard-4",
-        "BillingPeriodStart": start, "BillingPeriodEnd": end, "ChargePeriodStart": start,
-        "ChargePeriodEnd": end, "InvoiceIssuerName": "Google Cloud", "ProviderName": "Google Cloud",
-        "PublisherName": "Google Cloud", "ServiceCategory": "Compute", "SkuId": "g2",
-        "ServiceName": "Compute Engine", "ServiceSubcategory": "Virtual Machines",
-        "SkuPriceId": "g2.od", "PricingCategory": "Standard",
-        "SkuPriceDetails": '{"CoreCount":4,"GpuCount":1,"InstanceType":"g2-standard-4"}',
-        "x_EstimateId": "e1", "x_Confidence": "list price", "x_PriceSource": "catalogue",
-        "x_PriceAsOf": "2026-07-30",
-    }  # fmt: skip
-    write_estimate([row], tmp_path / "e.csv", tmp_path / "e.parquet")
-    assert pq.read_table(tmp_path / "e.parquet")["BilledCost"].to_pylist() == [D("515.964")]
-    for name in ("e.csv", "e.parquet"):
-        assert [str(finding) for finding in focus.check(tmp_path / name)] == []
-    (entry,) = load_estimate(tmp_path / "e.csv", "USD", None)
-    assert entry.amount == D("515.964")
-
-
 def test_focus_1_0_columns(written: ReportResult, tmp_path: Path) -> None:
     for drafts, width in ((False, 43), (True, 48)):
         target = tmp_path / f"{width}.csv"
@@ -185,3 +156,43 @@ def test_the_sample_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
     ]
     assert texts[0] == texts[1]
     assert texts[0] != texts[2]
+
+
+def estimate_document() -> dict[str, Any]:
+    charge = {
+        "name": "g2-standard-4 on demand", "quantity": "730", "unit": "hour",
+        "usd_per_unit": "0.706832276", "usage": False, "sku": "g2-standard-4", "stale": True,
+        "price_region": "us-central1", "source": "catalogue", "as_of": "2026-07-30",
+        "derived": False,
+    }  # fmt: skip
+    resource = {
+        "urn": "urn:pulumi:x::gcp:compute/instance:Instance::train", "name": "train",
+        "type": "gcp:compute/instance:Instance", "region": "us-central1", "outcome": "refused",
+        "charges": [charge, {**charge, "usage": True, "sku": "", "name": "egress", "unit": "GB"}],
+    }  # fmt: skip
+    return {"stack": "gcp-prod", "resources": [resource]}
+
+
+def test_an_estimate_becomes_focus_rows_that_keep_the_rules(tmp_path: Path) -> None:
+    files = tmp_path / "e.csv", tmp_path / "e.parquet"
+    assert write_estimate_rows(estimate_document(), "2028-02", *files) == 2
+    for path in files:
+        assert [str(finding) for finding in focus.check(path)] == []
+    with files[0].open(newline="") as file:
+        instance, egress = csv.DictReader(file)
+    assert instance["x_Confidence"] == "stale price, lower bound"
+    assert egress["x_Confidence"] == "assumed quantity, stale price, lower bound"
+    assert instance["BillingPeriodEnd"] == "2028-03-01T00:00:00Z"
+    assert D(instance["BilledCost"]) == D("0.706832276") * 730
+    details = json.loads(instance["SkuPriceDetails"])
+    assert (details["InstanceType"], details["GpuCount"], details["CoreCount"]) == (
+        "g2-standard-4", 1, 4,
+    )  # fmt: skip
+    assert (egress["SkuPriceDetails"], egress["SkuId"]) == ("", "egress")
+    for bad in (
+        {},
+        {"stack": "s", "resources": [{"charges": [{}]}]},
+        {"stack": "s", "resources": 3},
+    ):
+        with pytest.raises(BadInput, match="no estimate"):
+            write_estimate_rows(bad, "2028-02", *files)
