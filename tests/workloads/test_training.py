@@ -351,8 +351,17 @@ def test_kill_9_of_the_launcher_then_sigterm_then_on(
         if each.status == psutil.CONN_LISTEN
     ]
     assert set(listening) == {"127.0.0.1"}
+    sockets = [
+        Path(each.laddr).parent
+        for member in family
+        for each in member.net_connections("unix")
+        if each.laddr and "pymp-" in str(each.laddr)
+    ]
+    assert sockets
+    assert all(folder.is_dir() for folder in sockets)
     first.kill()
     wait_until(lambda: gone(family), 20, "the end of every process")
+    assert not any(folder.exists() for folder in sockets)
     reached = checkpoints(tmp_path)
     assert reached
     assert not (tmp_path / "result.json").exists()

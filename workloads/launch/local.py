@@ -18,6 +18,7 @@ import fcntl
 import hashlib
 import json
 import multiprocessing
+import multiprocessing.util
 import os
 import shutil
 import signal
@@ -38,7 +39,7 @@ from workloads.launch.inputs import lay_down
 from workloads.package import Package, load
 from workloads.training.checkpoint import CheckpointStore
 from workloads.training.context import TERMINATED_EXIT_CODE, RunContext
-from workloads.training.worker import WORKERS_LOCK_NAME
+from workloads.training.worker import LAUNCHER_FOLDER_VARIABLE, WORKERS_LOCK_NAME
 from workloads.training.worker import run as run_worker
 
 RESULT_NAME = "training.json"
@@ -277,7 +278,12 @@ def _train(plan: _Plan, job: jobs.Job) -> dict[str, Any]:
             shutdown_timeout=_SHUTDOWN_SECONDS,
         )
         try:
-            returned = elastic_launch(config, run_worker)(plan.context.environment())
+            returned = elastic_launch(config, run_worker)(
+                {
+                    **plan.context.environment(),
+                    LAUNCHER_FOLDER_VARIABLE: multiprocessing.util.get_temp_dir(),
+                }
+            )
         except SignalException as stop:
             raise SystemExit(_exit_code(stop.sigval)) from None
         except ChildFailedError as failure:

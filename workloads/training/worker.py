@@ -10,6 +10,7 @@ import fcntl
 import multiprocessing
 import multiprocessing.connection
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -23,6 +24,8 @@ from workloads.package import load
 from workloads.training.context import RunContext
 
 WORKERS_LOCK_NAME = "workers.lock"
+# Set by the local launcher: its folder for temporary files, to go with it.
+LAUNCHER_FOLDER_VARIABLE = "MLSCALE_LAUNCHER_FOLDER"
 _CULPRIT_FIRST_SECONDS = 3
 _COLLECTIVE_TIMEOUT = timedelta(minutes=10)
 
@@ -103,6 +106,8 @@ def _die_with_the_launcher(checkpoint_dir: Path) -> IO[str]:
 
         def watch() -> None:
             multiprocessing.connection.wait([launcher.sentinel])
+            # The fork server's socket lies there; its owner had no time to remove it.
+            shutil.rmtree(os.environ.get(LAUNCHER_FOLDER_VARIABLE, ""), ignore_errors=True)
             os.kill(os.getpid(), signal.SIGKILL)
 
         threading.Thread(target=watch, daemon=True, name="launcher-watch").start()
