@@ -74,6 +74,13 @@ def eks_node_group(bill: Bill) -> None:
     _root_disk(bill, nodes if own is None else own, gib, kind or "gp3")
 
 
+@resolves("aws:eks/fargateProfile:FargateProfile")
+def fargate_profile(bill: Bill) -> None:
+    """vCPU and memory of the pods that run on it."""
+    bill.usage("vCPU", "aws.fargate.vcpu", "vcpu_hours", 730, "vCPU-hours")
+    bill.usage("memory", "aws.fargate.memory", "memory_gib_hours", 1460, "GB-hours")
+
+
 @resolves("aws:ec2/instance:Instance")
 def ec2_instance(bill: Bill) -> None:
     """One machine all month and its root disk (8 GiB gp3 unless declared)."""

@@ -169,6 +169,15 @@ def sagemaker_endpoint(bill: Bill) -> None:
             bill.hourly(f"hosting {kind}", f"aws.sagemaker.{kind}", count)
 
 
+@resolves("aws-native:sagemaker:Cluster")
+def hyperpod(bill: Bill) -> None:
+    """HyperPod: the instances of its groups."""
+    for index, _ in enumerate(bill.items("instanceGroups")):
+        kind = bill.text("instanceGroups", index, "instanceType")
+        count = bill.number("instanceGroups", index, "instanceCount")
+        bill.hourly(f"instances {kind}", f"aws.sagemaker.{kind}", count)
+
+
 @resolves("aws:sagemaker/notebookInstance:NotebookInstance")
 def sagemaker_notebook(bill: Bill) -> None:
     """An instance all month."""
@@ -232,7 +241,7 @@ def dynamodb(bill: Bill) -> None:
     bill.usage("storage", "aws.dynamodb.storage", "storage_gib", 10, "GB-months")
 
 
-@resolves("aws:kms/key:Key")
+@resolves("aws:kms/key:Key", "aws:kms/replicaKey:ReplicaKey", "aws:kms/externalKey:ExternalKey")
 def kms_key(bill: Bill) -> None:
     """A month for each key, and requests by use."""
     bill.monthly("key", "aws.kms.key", 1)

@@ -12,7 +12,17 @@ from cost.estimate.pricebook import PriceBook
 from cost.estimate.regions import region_of
 from cost.estimate.registry import resolver_of, why_free
 
-_CLOUDS = ("local", "kubernetes", "aws", "aws_data", "gcp", "gcp_data", "azure", "azure_data")
+_CLOUDS = (
+    "local",
+    "settings",
+    "kubernetes",
+    "aws",
+    "aws_data",
+    "gcp",
+    "gcp_data",
+    "azure",
+    "azure_data",
+)
 
 
 @cache

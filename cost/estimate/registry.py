@@ -13,6 +13,8 @@ Resolver = Callable[["Bill"], None]
 
 _RESOLVERS: dict[str, Resolver] = {}
 _FREE: dict[str, str] = {}
+_ACCESS = re.compile(r"I[Aa][Mm](?:Binding|Member|Policy|AuditConfig)$|PrivateEndpointConnection$")
+"""GCP's bindings of roles to single resources, and Azure's approvals of private endpoints."""
 _AZURE_VERSION = re.compile(r"^(azure-native:[a-z]+)/v\w+:")
 
 
@@ -48,6 +50,8 @@ def resolver_of(token: str) -> Resolver | None:
 def why_free(token: str) -> str | None:
     """Why a type costs nothing by itself, by the longest beginning that matches; else None."""
     name = normalise(token)
+    if _ACCESS.search(name):
+        return "identity and access are free"
     best = max((known for known in _FREE if name.startswith(known)), key=len, default=None)
     return None if best is None else _FREE[best]
 
