@@ -11,7 +11,7 @@ from cost.estimate.registry import free, resolves
 free("settings of a bucket", [f"aws:s3/bucket{name}" for name in (
      "Versioning", "ServerSideEncryption", "Lifecycle", "ObjectLock", "PublicAccess", "Policy",
      "OwnershipControls", "Notification", "Logging", "Cors", "Replication", "Acl", "Metric",
-     "Inventory", "Intelligent", "Request", "Accelerate", "Analytics", "Website",
+     "Intelligent", "Request", "Accelerate", "Analytics", "Website",
      )] + ["aws:s3/accountPublicAccessBlock:", "aws:s3control/", "aws:s3tables/namespace:",
      "aws:s3tables/tableBucketPolicy:"])  # fmt: skip
 free("configuration of a service that is billed by itself", [

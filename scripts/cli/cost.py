@@ -91,7 +91,7 @@ def import_command(
     ] = None,
     as_json: _Json = False,
 ) -> None:
-    """Fetch list prices from a public API, audit them, and write a table that --json counts.
+    """Fetch list prices from a public API, audit them, and write those that pass.
 
     Example: mlscale cost import azure --region eastus --out azure.csv
     """
