@@ -26,7 +26,12 @@ FLOOR = (3, 255, 0)
 _MODULE = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
 _HOST_SCRIPT = """#!/bin/sh
 # Written by scripts/setup: this engine was built from its Go module and has no host of its own.
-exec "{python}" -P -m scripts.engine.host "$@"
+# Started in the program's folder; the host is the one of the checkout that the program is in.
+folder=$PWD
+while [ "$folder" != / ] && [ ! -f "$folder/scripts/engine/host.py" ]; do
+  folder=${folder%/*}; folder=${folder:-/}
+done
+exec "${MLSCALE_PYTHON:-$folder/.venv/bin/python}" -P -m scripts.engine.host "$@"
 """
 
 
@@ -67,7 +72,8 @@ def find() -> Finding:
 
 
 def _is_built() -> bool:
-    return (_venv_bin() / "pulumi-language-python").exists() and (engine_dir() / "built").exists()
+    own = _venv_bin() / "pulumi"
+    return (engine_dir() / "built").exists() and own.resolve().is_relative_to(engine_dir())
 
 
 def install(progress: Progress) -> None:
@@ -113,6 +119,10 @@ def _build(progress: Progress) -> None:
     with replaced(engine_dir()) as scratch:
         (scratch / "bin").mkdir()
         _compile(go, source, scratch / "bin" / "pulumi", packages, progress)
+        # Beside the engine, where it looks for hosts first; on PATH it would warn of it at every run.
+        host = scratch / "bin" / "pulumi-language-python"
+        host.write_text(_HOST_SCRIPT)
+        host.chmod(0o755)
         (scratch / "built").write_text(f"{_MODULE}@{VERSION}\n")
 
 
@@ -150,15 +160,9 @@ def _fail(command: list[str], output: str) -> None:
 def _link() -> None:
     """Make the cached engine the environment's ``pulumi``; a re-run repairs the links."""
     source, target = engine_dir() / "bin", _venv_bin()
-    for program in source.iterdir():
-        link = target / program.name
-        scratch = target / f".{program.name}.{os.getpid()}"
-        scratch.symlink_to(program)
-        scratch.replace(link)
-    if (engine_dir() / "built").exists():
-        host = target / "pulumi-language-python"
-        host.write_text(_HOST_SCRIPT.format(python=sys.executable))
-        host.chmod(0o755)
+    scratch = target / f".pulumi.{os.getpid()}"
+    scratch.symlink_to(source / "pulumi")
+    scratch.replace(target / "pulumi")
 
 
 ENGINE = Tool("engine", "the Pulumi engine that every stack goes through", find, install)

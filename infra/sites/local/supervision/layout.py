@@ -56,3 +56,8 @@ class Layout:
         """supervisord's control socket; the kernel allows 107 bytes, a home folder may need more."""
         key = hashlib.sha256(str(self.directory).encode()).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"mlscale-{os.getuid()}" / f"{key}.sock"
+
+    @property
+    def scratch(self) -> Path:
+        """``TMPDIR`` of every unit, so that what a killed one leaves goes with the stack."""
+        return self.socket.with_suffix(".tmp")

@@ -99,6 +99,7 @@ class Supervisor:
                     psutil.Process(pid).wait(timeout=60)
             sweep(self.layout.directory)
             self.layout.socket.unlink(missing_ok=True)
+            shutil.rmtree(self.layout.scratch, ignore_errors=True)
 
     def pid(self) -> int | None:
         """The process id of the supervisor, None when it isn't alive."""
@@ -186,12 +187,14 @@ class Supervisor:
         kept.update(
             {name: value for name, value in os.environ.items() if name.startswith("MLSCALE_")}
         )
-        return {**kept, MARKER: str(self.layout.directory), "PYTHONUNBUFFERED": "1"}
+        own = {MARKER: str(self.layout.directory), "TMPDIR": str(self.layout.scratch)}
+        return {**kept, **own, "PYTHONUNBUFFERED": "1"}
 
     def _write_config(self) -> None:
         for folder in (self.layout.units, self.layout.logs):
             folder.mkdir(parents=True, exist_ok=True)
         self.layout.socket.parent.mkdir(mode=0o700, exist_ok=True)
+        self.layout.scratch.mkdir(mode=0o700, exist_ok=True)
         self.layout.socket.unlink(missing_ok=True)
         directory = str(self.layout.directory).replace("%", "%%")
         self.layout.config.write_text(
