@@ -67,6 +67,12 @@ class Process:
         """Whether it is alive."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """SIGKILL, and wait."""
         self.signal(signal.SIGKILL)

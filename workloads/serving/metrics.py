@@ -1,7 +1,7 @@
 """The model server's metrics, in Prometheus' text format 0.0.4.
 
 Own counters: updates happen in one thread (the event loop), so that they need no lock; a request
-costs about 0.4 us here and 3 us with prometheus-client (``docs/serving.md`` has the comparison).
+costs 0.3 us here and 1.3 us with prometheus-client (measured; ``docs/serving.md``).
 Predictions are only kept at request time and counted when somebody scrapes, or every
 ``_FOLD_ROWS`` rows, in one numpy call each.
 """

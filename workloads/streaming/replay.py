@@ -140,6 +140,7 @@ def replay_name(request: ReplayRequest) -> str:
 def _send_rest(request: ReplayRequest, source: _Source, name: str, job: Job) -> int:
     """One attempt: fence the former one, find the place, send from there to the end."""
     place = _Place(request, name)
+    fatal: list[KafkaError] = []  # what ended the producer's life, fencing above all
     try:
         producer = Producer(
             {
@@ -149,6 +150,7 @@ def _send_rest(request: ReplayRequest, source: _Source, name: str, job: Job) -> 
                 "transaction.timeout.ms": 20_000,
                 "linger.ms": 5,
                 "log_level": 2,
+                "error_cb": lambda error: fatal.append(error) if error.fatal() else None,
             }
         )
         producer.init_transactions(_CALL_SECONDS)
@@ -161,6 +163,10 @@ def _send_rest(request: ReplayRequest, source: _Source, name: str, job: Job) -> 
             sent = end
             job.progress(f"sent {sent} of {len(source)} events", sent / len(source))
         return sent
+    except KafkaException:
+        if fatal:
+            raise KafkaException(fatal[0]) from None
+        raise
     finally:
         place.close()
 

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,13 +84,18 @@ def health(processor: Processor) -> str:
     return str(json.loads(http_get(processor.status.port, "/healthz")[1])["reason"])
 
 
+def _is_healthy(port: int) -> bool:
+    return http_get(port, "/healthz")[0] == 200
+
+
 def test_malformed_events_are_kept_aside_and_counted(stream: Stream) -> None:
     bad = [b"\xff", b"[]", {"id": "x"}, {"id": "y", "pixels": ["a"] * 64}, b""]
     send(stream, [digit(0), *bad, digit(1)])
     for _ in range(2):  # a second run finds nothing to do
         with endpoint(stream), processing(stream) as processor:
             wait_until(lambda: stream.count() == 2, 30, "predictions")
-            wait_until(lambda p=processor: http_get(p.status.port, "/healthz")[0] == 200)
+            port = processor.status.port
+            wait_until(partial(_is_healthy, port))
             page = http_get(processor.status.port, "/metrics")[1]
     assert 'outcome="dead_letter",topic' in page
     assert sorted(ids(stream)) == ["e0", "e1"]

@@ -62,8 +62,8 @@ def events(stream: Stream, partition: int) -> Iterator[dict[str, Any]]:
             assert message is not None
             if message.error() is not None:
                 return
-            value = json.loads(message.value())
-            assert message.key().decode() == value["id"]
+            value = json.loads(message.value() or b"")
+            assert message.key() == value["id"].encode()
             yield value
     finally:
         consumer.close()
