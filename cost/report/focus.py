@@ -26,6 +26,7 @@ from cost.actuals.sources import Source, open_source
 if TYPE_CHECKING:
     import duckdb
 
+_EXAMPLE: Final = "raw_ChargePeriodStart, raw_BilledCost, raw_ServiceName"
 _PLACEHOLDERS: Final = ("n/a", "na", "none", "null", "nil", "nan", "-", "not applicable", "tbd")
 _NUMBER: Final = r"^-?[0-9]+(\.[0-9]+)?([eE]-?[0-9]+)?$"
 _MOMENT: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"
@@ -129,8 +130,11 @@ class _Checker:
         self._rules = chosen
         self._connection = connection
         self._source = source
-        listed = [f"{self._typed(name)} AS {name}" for name in BY_NAME]
-        listed += [f"{self._text(name)} AS raw_{name}" for name in BY_NAME]
+        named = " ".join([_EXAMPLE, *(f"{rule.column} {rule.detail}" for rule in chosen)])
+        named = named.replace("PAIR", "ServiceCategory")
+        names = [name for name in BY_NAME if name in named]
+        listed = [f"{self._typed(name)} AS {name}" for name in names]
+        listed += [f"{self._text(name)} AS raw_{name}" for name in names]
         connection.execute(f"CREATE VIEW checked AS SELECT {', '.join(listed)} FROM {relation}")
 
     def _typed(self, name: str) -> str:
@@ -204,8 +208,7 @@ class _Checker:
 
     def _example(self, rule: Rule, sql: str) -> str:
         row: Any = self._connection.execute(
-            f"SELECT raw_{rule.column}, raw_ChargePeriodStart, raw_BilledCost, raw_ServiceName "
-            f"FROM checked WHERE {sql} LIMIT 1"
+            f"SELECT raw_{rule.column}, {_EXAMPLE} FROM checked WHERE {sql} LIMIT 1"
         ).fetchone()
         return f"{rule.column}={row[0]!r} on {row[1]}, {row[2]} for {row[3]}"
 

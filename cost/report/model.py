@@ -32,9 +32,10 @@ class Options:
 
     ``metric`` is BilledCost (what is invoiced) or EffectiveCost (amortised). ``as_of`` is the last
     day that the bills are complete for; by default the last day they have. ``rules`` share out
-    common costs (or a JSON file of them); ``units`` are counts of work (see the docs). ``tag_keys`` adds to or
-    replaces entries of :data:`TAG_KEYS`. ``copy_rows_up_to`` is the number of rows beyond which
-    the FOCUS files aren't written a second time when every source is FOCUS already.
+    common costs (rules, or a JSON file of them); ``units`` are counts of work (see the docs).
+    ``known_skus`` makes every other SKU an unknown one. ``tag_keys`` adds to or replaces entries
+    of :data:`TAG_KEYS`. ``copy_rows_up_to`` is the number of rows beyond which the FOCUS files
+    aren't written a second time when every source is FOCUS already.
     """
 
     currency: str = "USD"

@@ -102,23 +102,20 @@ def _headline(report: Report) -> list[tuple[str, str, str]]:
     facts = []
     forecast = report.forecast
     if forecast.remaining_days:
-        note = (
-            f"{money(forecast.low, report.currency)} to {money(forecast.high, report.currency)}, "
-            f"{forecast.remaining_days} days to go"
-        )
-        facts.append(("Expected at month end", money(forecast.expected, report.currency), note))
+        note = f"{money(forecast.low, report.currency)} to {money(forecast.high, report.currency)}"
+        facts.append(("By month end", money(forecast.expected, report.currency), note))
     overall = next((state for state in report.budgets if not state.scope), None)
     if overall is not None:
         share = percent(forecast.expected, overall.limit)
         facts.append(("Budget", money(overall.limit, report.currency), f"{share} of it expected"))
     if report.estimate is not None:
         off = forecast.expected - report.estimate
-        word = "expected against it" if forecast.remaining_days else "against it"
+        word = "expected" if forecast.remaining_days else "spent"
         note = f"{money(off, report.currency, signed=True)} {word}"
         facts.append(("Estimate", money(report.estimate, report.currency), note))
     if report.previous is not None:
         change = percent(report.total - report.previous, report.previous, signed=True)
-        label = _before(report).removeprefix("the ").capitalize()
+        label = "Month before, to date" if forecast.remaining_days else "Month before"
         facts.append((label, money(report.previous, report.currency), f"{change} since"))
     if report.effective != report.total and report.metric == "BilledCost":
         facts.append(("Amortised", money(report.effective, report.currency), "effective cost"))
