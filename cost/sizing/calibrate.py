@@ -13,7 +13,6 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,6 +119,11 @@ class _Parameters:
         ]
         self.prior = np.log([value for value, _ in priors])
         self.width = np.array([width for _, width in priors])
+        devices = [setup.device for setup in measured.setups]
+        self.peak = np.array([one.matmul_tflops * 1e12 for one in devices])
+        self.eight_bit = np.array([one.runs("fp8") for one in devices])
+        self.architecture_of = [self.architectures.index(one.architecture) for one in devices]
+        self.device_of = [self.devices.index(one.name) for one in devices]
 
     def constants(self, logs: Floats) -> Constants:
         values = iter(float(value) for value in np.exp(logs))
@@ -129,25 +133,35 @@ class _Parameters:
         device = {name: next(values) for name in self.devices}
         return Constants(gemm=gemm, device=device, attention=attention, **shared)
 
+    def with_rates(self, columns: Configurations, constants: Constants) -> Configurations:
+        """The columns with the rates that other constants give."""
+        gemm = np.array([constants.gemm[name] for name in self.architectures])
+        attention = np.array([constants.attention[name] for name in self.architectures])
+        device = np.array([constants.device[name] for name in self.devices])
+        return replace(
+            columns,
+            matmul_flops=self.peak * gemm[self.architecture_of] * device[self.device_of],
+            attention_flops=self.peak * attention[self.architecture_of],
+            eight_bit_gain=np.where(self.eight_bit, constants.fp8, 1.0),
+        )
+
 
 def fit_constants(measured: Measured) -> Constants:
     """Least squares in log units with a prior on each constant and a bounded pull of outliers."""
     from scipy.optimize import least_squares
 
     parameters = _Parameters(measured)
+    columns = as_configurations(measured.setups, parameters.constants(parameters.prior))
 
     def misfit(logs: Floats) -> Floats:
-        off = _modelled(measured, parameters.constants(logs)) - measured.log_rate
+        constants = parameters.constants(logs)
+        now = parameters.with_rates(columns, constants)
+        off = np.log(now.tokens / step_seconds(now, constants)) - measured.log_rate
         scaled = off / _NOISE
         bounded = np.sign(scaled) * np.sqrt(2 * (np.sqrt(1 + scaled**2) - 1))
         return np.concatenate([bounded, (logs - parameters.prior) / parameters.width])
 
     return parameters.constants(least_squares(misfit, parameters.prior).x)
-
-
-def _modelled(measured: Measured, constants: Constants) -> Floats:
-    columns = as_configurations(measured.setups, constants)
-    return cast("Floats", np.log(columns.tokens / step_seconds(columns, constants)))
 
 
 def fit(measured: Measured, conformal: bool = True) -> Model:

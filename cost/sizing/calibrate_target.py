@@ -10,11 +10,11 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from cost.sizing.convergence import find_workload
+from cost.sizing.convergence import Workload, find_workload
 from cost.sizing.hardware import REFERENCE
 from cost.sizing.residual import conformal_quantile
 from cost.sizing.tables import Row
-from cost.sizing.target import Family, Law, Run, fixed_seconds, read_run, sample_exchange_seconds
+from cost.sizing.target import Family, Law, Run, fixed_parts, read_run, sample_exchange_seconds
 
 Floats = NDArray[np.float64]
 
@@ -66,21 +66,13 @@ def fit_law(cells: Sequence[Cell]) -> Law:
     width = np.array([width for _, width in _PRIORS.values()])
     fixed_width = Law(0, 0, 0, 0).fixed_width
 
+    family_of = np.array([families.index(cell.run.workload) for cell in usable])
+    rate_of = np.array([rates.index((c.run.workload, c.run.device.name)) for c in usable])
+    facts = _Facts(usable)
+
     def misfit(theta: Floats) -> Floats:
-        law = _law(np.exp(theta[:4]))
-        scales = theta[4 : 4 + len(families)]
-        own = theta[4 + len(families) :]
-        off = np.array(
-            [
-                _log_ratio(
-                    cell.run,
-                    law,
-                    float(np.exp(scales[families.index(cell.run.workload)])),
-                    float(np.exp(own[rates.index((cell.run.workload, cell.run.device.name))])),
-                )
-                for cell in usable
-            ]
-        )
+        scales, own = theta[4 : 4 + len(families)], theta[4 + len(families) :]
+        off = facts.log_ratio(np.exp(theta[:4]), np.exp(scales[family_of]), np.exp(own[rate_of]))
         scaled = off / _SCATTER
         pull = np.sign(scaled) * np.sqrt(2 * (np.sqrt(1 + scaled**2) - 1))
         return np.concatenate([pull, (theta[:4] - prior) / width, scales / fixed_width])
@@ -109,15 +101,26 @@ def _first_rate(cells: Sequence[Cell], rate: tuple[str, str]) -> float:
     return float(np.log(0.9 * _step_seconds(run) * run.accelerators / cast("float", run.batch)))
 
 
-def _log_ratio(run: Run, law: Law, scale: float, rate: float) -> float:
-    workload = find_workload(run.workload)
-    assert workload is not None and run.batch is not None
-    each = rate + sample_exchange_seconds(run, workload)
-    stretch = 1 + law.straggler * np.log2(max(run.nodes, 1.0))
-    model = (
-        run.batch / run.accelerators * each + scale * fixed_seconds(run, workload, law)
-    ) * stretch
-    return float(np.log(model / _step_seconds(run)))
+class _Facts:
+    """What the law makes of each cell, in columns, so that a fit evaluates all at once."""
+
+    def __init__(self, cells: Sequence[Cell]) -> None:
+        runs = [cell.run for cell in cells]
+        known = [cast("Workload", find_workload(run.workload)) for run in runs]
+        parts = [fixed_parts(run, one) for run, one in zip(runs, known, strict=True)]
+        self.fixed = np.array(parts, dtype=np.float64)
+        self.share = np.array([cast("float", run.batch) / run.accelerators for run in runs])
+        self.exchange = np.array(
+            [sample_exchange_seconds(run, one) for run, one in zip(runs, known, strict=True)]
+        )
+        self.doublings = np.log2([max(run.nodes, 1.0) for run in runs])
+        self.measured = np.array([_step_seconds(run) for run in runs])
+
+    def log_ratio(self, law: Floats, scale: Floats, rate: Floats) -> Floats:
+        """log(modelled / measured) of a step; ``law`` in the order of ``_PRIORS``."""
+        fixed = scale * (self.fixed @ law[:3])
+        model = (self.share * (rate + self.exchange) + fixed) * (1 + law[3] * self.doublings)
+        return np.asarray(np.log(model / self.measured), dtype=np.float64)
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def servers_for(
     wait_seconds: float,
     late_fraction: float,
     variability: float = 1.0,
-    most: int = 10_000_000,
+    most: int = 200_000,
 ) -> int:
     """Least servers with P(wait > wait_seconds) <= late_fraction.
 
@@ -65,6 +65,9 @@ def servers_for(
                 expected="finite numbers, none negative, a late fraction between 0 and 1",
             )
         )
+
+    if load > most:
+        raise BadInput(Problem(f"a load of {load:.3g} needs more than {most} servers"))
 
     def late(servers: int) -> bool:
         tail = wait_probability(servers, load, wait_seconds, mean_service_seconds, variability)

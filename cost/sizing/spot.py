@@ -71,14 +71,13 @@ def expected_seconds(
     """
     interval = np.minimum(checkpoint_interval_seconds(save_seconds, between_seconds), work_seconds)
     with np.errstate(over="ignore"):
-        wall = (
+        return (
             between_seconds
             * np.exp(restart_seconds / between_seconds)
             * np.expm1((interval + save_seconds) / between_seconds)
             * work_seconds
             / interval
         )
-    return wall
 
 
 def spot_wins(

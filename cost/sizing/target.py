@@ -160,11 +160,9 @@ def _group(workload: Workload, device: Device) -> float:
     return float(2 ** np.ceil(np.log2(max(copies, 1.0))))
 
 
-def fixed_seconds(run: Run, workload: Workload, law: Law) -> float:
-    """What every step costs however small its share of the batch."""
-    layers = workload.depth * (
-        law.layer_seconds + law.width_seconds * np.sqrt(workload.parameters / workload.depth)
-    )
+def fixed_parts(run: Run, workload: Workload) -> tuple[float, float, float]:
+    """What every step costs however small its share of the batch, as factors of
+    ``layer_seconds``, ``width_seconds`` and ``exposed``."""
     each = max(run.accelerators / run.nodes, 1.0)
     group = min(_group(workload, run.device), run.accelerators)
     volume = 2 * workload.trained / group
@@ -175,7 +173,14 @@ def fixed_seconds(run: Run, workload: Workload, law: Law) -> float:
     else:
         exchange = 2 * (each - 1) / each * volume / link
         exchange += 2 * (run.nodes - 1) / run.nodes * volume / each / port
-    return float(layers + law.exposed * exchange)
+    wide = workload.depth * float(np.sqrt(workload.parameters / workload.depth))
+    return workload.depth, wide, exchange
+
+
+def fixed_seconds(run: Run, workload: Workload, law: Law) -> float:
+    """What every step costs however small its share of the batch."""
+    depth, wide, exchange = fixed_parts(run, workload)
+    return depth * law.layer_seconds + wide * law.width_seconds + exchange * law.exposed
 
 
 def sample_exchange_seconds(run: Run, workload: Workload) -> float:
