@@ -11,8 +11,8 @@ sys.path[:] = [str(Path(_HERE).parent), *(entry for entry in sys.path if entry !
 
 import pulumi  # noqa: E402
 
-from infra.core.errors import MlscaleError  # noqa: E402
 from infra.composition import build  # noqa: E402
+from infra.core.errors import MlscaleError  # noqa: E402
 from infra.program import declaration  # noqa: E402
 
 

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Iterator
 from concurrent import futures
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import grpc
 from google.protobuf import empty_pb2
@@ -39,7 +39,7 @@ class Host(language_pb2_grpc.LanguageRuntimeServicer):
         self.done = threading.Event()
 
     # The engine asks first and waits 5 s for the process to go before it kills it.
-    def Cancel(self, _request: Any, _context: Any) -> Any:
+    def Cancel(self, request: Any, context: Any) -> Any:
         """Leave at once."""
         self.stop()
         return empty_pb2.Empty()
@@ -50,38 +50,38 @@ class Host(language_pb2_grpc.LanguageRuntimeServicer):
             child.terminate()
         self.done.set()
 
-    def Handshake(self, request: Any, _context: Any) -> Any:
+    def Handshake(self, request: Any, context: Any) -> Any:
         """Learn where the engine listens."""
         self._engine = request.engine_address or self._engine
         return language_pb2.LanguageHandshakeResponse()
 
-    def GetPluginInfo(self, _request: Any, _context: Any) -> Any:
+    def GetPluginInfo(self, request: Any, context: Any) -> Any:
         """Name the version of the SDK that programs run on."""
         from importlib.metadata import version
 
         return plugin_pb2.PluginInfo(version=version("pulumi"))
 
-    def GetRequiredPackages(self, _request: Any, _context: Any) -> Any:
+    def GetRequiredPackages(self, request: Any, context: Any) -> Any:
         """Nothing to fetch: providers are attached, or named in ``Pulumi.yaml``."""
         return language_pb2.GetRequiredPackagesResponse()
 
-    def GetRequiredPlugins(self, _request: Any, _context: Any) -> Any:
+    def GetRequiredPlugins(self, request: Any, context: Any) -> Any:
         """As above, for engines that ask the older question."""
         return language_pb2.GetRequiredPluginsResponse()
 
-    def RuntimeOptionsPrompts(self, _request: Any, _context: Any) -> Any:
+    def RuntimeOptionsPrompts(self, request: Any, context: Any) -> Any:
         """No questions for ``pulumi new``."""
         return language_pb2.RuntimeOptionsResponse()
 
-    def About(self, _request: Any, _context: Any) -> Any:
+    def About(self, request: Any, context: Any) -> Any:
         """Say which Python programs run on."""
         return language_pb2.AboutResponse(executable=sys.executable, version=sys.version.split()[0])
 
-    def InstallDependencies(self, _request: Any, _context: Any) -> Iterator[Any]:
+    def InstallDependencies(self, request: Any, context: Any) -> Iterator[Any]:
         """``scripts/setup`` installs them."""
         return iter(())
 
-    def Run(self, request: Any, _context: Any) -> Any:
+    def Run(self, request: Any, context: Any) -> Any:
         """Run a program; its exit code says whether the engine was told of an error already."""
         program = _entry_point(request.info)
         settings = {
@@ -127,7 +127,7 @@ class Host(language_pb2_grpc.LanguageRuntimeServicer):
         yield language_pb2.RunPluginResponse(exitcode=self._wait(child))
 
     def _start(self, command: list[str], **options: Any) -> subprocess.Popen[bytes]:
-        child: subprocess.Popen[bytes] = subprocess.Popen(command, **options)
+        child = cast("subprocess.Popen[bytes]", subprocess.Popen(command, **options))
         self._children.add(child)
         return child
 

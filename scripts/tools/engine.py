@@ -114,7 +114,7 @@ def _build(progress: Progress) -> None:
         )
     source = ROOT / "tools" / "engine"
     progress("fetching the engine's modules", 0.0)
-    _run([go, "mod", "download"], source)
+    # Not `go mod download`: that asks for every module of the graph, also for those nothing is built from.
     packages = len(_run([go, "list", "-deps", _MODULE], source).splitlines())
     with replaced(engine_dir()) as scratch:
         (scratch / "bin").mkdir()

@@ -115,3 +115,20 @@ def test_checkpoints_that_are_all_torn_are_refused_in_preview(
 
 def _checkpoints(found: Stack) -> list[Path]:
     return list(found.layout.data(_JOB).glob("work-*/checkpoints/*/step-*.pt"))
+
+
+def test_destroy_keeps_a_protected_store_and_says_so(
+    stacks: tuple[Stack, Stack], undisturbed: str
+) -> None:
+    _, rough = stacks
+    declared = rough.file.read_text(encoding="utf-8")
+    kept = declared.replace("{lake: {site: here}}", "{lake: {site: here, protect: true}}")
+    rough.file.write_text(kept, encoding="utf-8")
+    rough.pulumi("up", "--yes", "--skip-preview")
+    done = rough.pulumi("destroy", "--yes", "--skip-preview")
+    assert f"store lake is protected: kept in {rough.store}" in done.stdout
+    assert rough.processes() == []
+    assert not rough.layout.directory.exists()
+    outside = [path for path in rough.state.rglob("*") if path.is_file()]
+    assert outside
+    assert all(path.is_relative_to(rough.store) for path in outside)

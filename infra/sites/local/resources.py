@@ -11,30 +11,32 @@ from typing import Any, ClassVar
 
 import pulumi
 
+from infra.sites.local import told
+
 
 class LocalResource(pulumi.CustomResource):
     """Base: the token and the outputs are the class's."""
 
     token: ClassVar[str]
-    told: ClassVar[tuple[str, ...]] = ()
+    outputs_told: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, title: str, opts: pulumi.ResourceOptions, /, **inputs: Any) -> None:
         known = {name: value for name, value in inputs.items() if value is not None}
-        super().__init__(self.token, title, {**known, **dict.fromkeys(self.told)}, opts)
+        super().__init__(self.token, title, {**known, **dict.fromkeys(self.outputs_told)}, opts)
 
 
 class Supervisor(LocalResource):
     """supervisord of the stack."""
 
     token = "mlscale:local:Supervisor"
-    told = ("status",)
+    outputs_told = told.STATUS
 
 
 class Store(LocalResource):
     """A folder with versioned objects and Iceberg tables."""
 
     token = "mlscale:local:Store"
-    told = ("catalog", "objects")
+    outputs_told = told.STORE
     path: pulumi.Output[str]
 
 
@@ -42,7 +44,7 @@ class Tracking(LocalResource):
     """MLflow."""
 
     token = "mlscale:local:Tracking"
-    told = ("url", "bound_port", "log", "status")
+    outputs_told = told.SERVICE
     url: pulumi.Output[str]
 
 
@@ -50,7 +52,7 @@ class Broker(LocalResource):
     """Kafka."""
 
     token = "mlscale:local:Broker"
-    told = ("url", "bound_port", "log", "status")
+    outputs_told = told.SERVICE
     url: pulumi.Output[str]
 
 
@@ -66,7 +68,7 @@ class Dataset(LocalResource):
     """A package's data in a table."""
 
     token = "mlscale:local:Dataset"
-    told = ("snapshot_id", "rows", "rejected_rows", "quarantine", "content_sha256")
+    outputs_told = told.DATASET
     snapshot_id: pulumi.Output[str]
     store: pulumi.Output[str]
     table: pulumi.Output[str]
@@ -76,7 +78,7 @@ class TrainingJob(LocalResource):
     """A distributed run."""
 
     token = "mlscale:local:TrainingJob"
-    told = ("weights", "weights_sha256", "steps", "resumed_from_step", "restarts", "training")
+    outputs_told = told.TRAINING
     weights: pulumi.Output[str]
     weights_sha256: pulumi.Output[str]
     training: pulumi.Output[dict[str, Any]]
@@ -86,16 +88,7 @@ class Model(LocalResource):
     """A registered version."""
 
     token = "mlscale:local:Model"
-    told = (
-        "run_id",
-        "model_version",
-        "model_uri",
-        "onnx",
-        "onnx_sha256",
-        "metrics",
-        "code_sha256",
-        "data_snapshot",
-    )
+    outputs_told = told.MODEL
     run_id: pulumi.Output[str]
     model_version: pulumi.Output[str]
     model_uri: pulumi.Output[str]
@@ -110,7 +103,7 @@ class Endpoint(LocalResource):
     """A model server."""
 
     token = "mlscale:local:Endpoint"
-    told = ("url", "bound_port", "log", "status")
+    outputs_told = told.SERVICE
     url: pulumi.Output[str]
     bound_port: pulumi.Output[int]
 
@@ -119,7 +112,7 @@ class Processor(LocalResource):
     """Stream inference."""
 
     token = "mlscale:local:Processor"
-    told = ("url", "bound_port", "log", "status")
+    outputs_told = told.SERVICE
     bound_port: pulumi.Output[int]
 
 
@@ -127,12 +120,12 @@ class Replay(LocalResource):
     """A dataset's split as events."""
 
     token = "mlscale:local:Replay"
-    told = ("status",)
+    outputs_told = told.STATUS
 
 
 class Prometheus(LocalResource):
     """Metrics."""
 
     token = "mlscale:local:Prometheus"
-    told = ("url", "bound_port", "log", "status")
+    outputs_told = told.SERVICE
     url: pulumi.Output[str]

@@ -123,9 +123,9 @@ def test_status_of_a_stack_that_never_ran(tmp_path: Path) -> None:
 
 
 def test_a_reader_that_leaves_early_is_no_error() -> None:
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S602 - the pipe is what is tested
         f"{_MLSCALE} support --json | head -1",
-        shell=True,  # noqa: S602 - the pipe is what is tested
+        shell=True,
         cwd=ROOT,
         capture_output=True,
         text=True,

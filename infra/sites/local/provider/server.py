@@ -48,7 +48,7 @@ class LocalProvider(provider_pb2_grpc.ResourceProviderServicer):
         channel = grpc.insecure_channel(engine_address)
         self._engine = engine_pb2_grpc.EngineStub(channel)
 
-    def Handshake(self, request: Any, _context: Any) -> Any:
+    def Handshake(self, request: Any, context: Any) -> Any:
         """Agree on secrets, resources and outputs as values."""
         if request.engine_address:
             self.connect(request.engine_address)
@@ -56,35 +56,35 @@ class LocalProvider(provider_pb2_grpc.ResourceProviderServicer):
             accept_secrets=True, accept_resources=True, accept_outputs=True
         )
 
-    def Attach(self, request: Any, _context: Any) -> Any:
+    def Attach(self, request: Any, context: Any) -> Any:
         """An engine attached to a provider that was already running."""
         self.connect(request.address)
         return empty_pb2.Empty()
 
-    def GetPluginInfo(self, _request: Any, _context: Any) -> Any:
+    def GetPluginInfo(self, request: Any, context: Any) -> Any:
         """The project's version."""
         return plugin_pb2.PluginInfo(version=self._version)
 
-    def GetSchema(self, _request: Any, _context: Any) -> Any:
+    def GetSchema(self, request: Any, context: Any) -> Any:
         """The Pulumi package schema, made from the handlers' input models."""
         schema = package_schema(self._handlers.values(), self._version)
         return provider_pb2.GetSchemaResponse(schema=json.dumps(schema))
 
-    def CheckConfig(self, request: Any, _context: Any) -> Any:
+    def CheckConfig(self, request: Any, context: Any) -> Any:
         """The provider itself has nothing to configure."""
         return provider_pb2.CheckResponse(inputs=request.news)
 
-    def DiffConfig(self, _request: Any, _context: Any) -> Any:
+    def DiffConfig(self, request: Any, context: Any) -> Any:
         """So nothing of it can change."""
         return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_NONE)
 
-    def Configure(self, _request: Any, _context: Any) -> Any:
+    def Configure(self, request: Any, context: Any) -> Any:
         """Say what this provider can take."""
         return provider_pb2.ConfigureResponse(
             acceptSecrets=True, supportsPreview=True, acceptResources=True, acceptOutputs=True
         )
 
-    def Cancel(self, _request: Any, _context: Any) -> Any:
+    def Cancel(self, request: Any, context: Any) -> Any:
         """Stop waiting: what was started goes on under the supervisor."""
         self.cancelled.set()
         return empty_pb2.Empty()

@@ -14,6 +14,7 @@ from urllib.request import urlopen
 from pydantic import Field
 
 from infra.core.errors import MissingTool, Problem
+from infra.sites.local import told
 from infra.sites.local.provider.handler import (
     Context,
     Failure,
@@ -42,7 +43,7 @@ ServiceInputsT = TypeVar("ServiceInputsT", bound=ServiceInputs)
 class ServiceHandler(Handler[ServiceInputsT], Generic[ServiceInputsT]):
     """Create: choose a port, start the unit, wait until it is healthy. The id is ``folder#unit``."""
 
-    outputs: ClassVar[tuple[str, ...]] = ("url", "bound_port", "log", "status")
+    outputs: ClassVar[tuple[str, ...]] = told.SERVICE
     stable: ClassVar[frozenset[str]] = frozenset({"url", "bound_port", "log"})
     replace_on: ClassVar[frozenset[str]] = frozenset({"directory", "unit"})
     health_seconds: ClassVar[float] = 60

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from infra.sites.local import told
 from infra.sites.local.provider.handler import Properties
 from infra.sites.local.provider.handlers._step import StepHandler, StepInputs
 from infra.sites.local.supervision import Layout
@@ -30,13 +31,7 @@ class DatasetHandler(StepHandler[DatasetInputs]):
     token = "mlscale:local:Dataset"
     inputs = DatasetInputs
     module = "workloads.data.ingest"
-    outputs: ClassVar[tuple[str, ...]] = (
-        "snapshot_id",
-        "rows",
-        "rejected_rows",
-        "quarantine",
-        "content_sha256",
-    )
+    outputs: ClassVar[tuple[str, ...]] = told.DATASET
 
     def request(self, inputs: DatasetInputs, layout: Layout) -> dict[str, Any]:
         """Ingest into the store's table."""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from infra.sites.local import told
 from infra.sites.local.provider.handler import Properties
 from infra.sites.local.provider.handlers._step import StepHandler, StepInputs
 from infra.sites.local.supervision import Layout
@@ -36,16 +37,7 @@ class ModelHandler(StepHandler[ModelInputs]):
     token = "mlscale:local:Model"
     inputs = ModelInputs
     module = "workloads.registry.publish"
-    outputs: ClassVar[tuple[str, ...]] = (
-        "run_id",
-        "model_version",
-        "model_uri",
-        "onnx",
-        "onnx_sha256",
-        "metrics",
-        "code_sha256",
-        "data_snapshot",
-    )
+    outputs: ClassVar[tuple[str, ...]] = told.MODEL
 
     def request(self, inputs: ModelInputs, layout: Layout) -> dict[str, Any]:
         """Everything but where the step itself runs."""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from infra.sites.local import told
 from infra.sites.local.provider.handler import Context, Handler, Properties
 from infra.sites.local.provider.handlers._step import StepInputs
 from infra.sites.local.supervision import Layout, Supervisor, UnitStatus
@@ -35,7 +36,7 @@ class ReplayHandler(Handler[ReplayInputs]):
 
     token = "mlscale:local:Replay"
     inputs = ReplayInputs
-    outputs: ClassVar[tuple[str, ...]] = ("status",)
+    outputs: ClassVar[tuple[str, ...]] = told.STATUS
     replace_on: ClassVar[frozenset[str]] = frozenset({"directory", "unit"})
 
     def needs_mending(self, state: Mapping[str, Any]) -> str | None:

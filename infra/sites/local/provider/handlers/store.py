@@ -9,6 +9,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from infra.core.errors import DamagedState, Problem
+from infra.sites.local import told
 from infra.sites.local.provider.handler import Context, Failure, Handler, Inputs, Properties
 from infra.sites.local.provider.handlers._service import remove_if_empty
 from workloads.jobs import write_json_atomically
@@ -32,7 +33,7 @@ class StoreHandler(Handler[StoreInputs]):
 
     token = "mlscale:local:Store"
     inputs = StoreInputs
-    outputs: ClassVar[tuple[str, ...]] = ("catalog", "objects")
+    outputs: ClassVar[tuple[str, ...]] = told.STORE
     stable: ClassVar[frozenset[str]] = frozenset({"catalog", "objects"})
     replace_on: ClassVar[frozenset[str]] = frozenset({"path"})
 

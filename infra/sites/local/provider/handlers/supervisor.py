@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from infra.sites.local import told
 from infra.sites.local.provider.handler import Context, Handler, Inputs, Properties
 from infra.sites.local.provider.handlers._service import remove_if_empty
 from infra.sites.local.supervision import Layout, Supervisor, UnitStatus, release
@@ -23,7 +24,7 @@ class SupervisorHandler(Handler[SupervisorInputs]):
 
     token = "mlscale:local:Supervisor"
     inputs = SupervisorInputs
-    outputs: ClassVar[tuple[str, ...]] = ("status",)
+    outputs: ClassVar[tuple[str, ...]] = told.STATUS
     replace_on: ClassVar[frozenset[str]] = frozenset({"directory"})
 
     def needs_mending(self, state: Mapping[str, Any]) -> str | None:

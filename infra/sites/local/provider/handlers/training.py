@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from infra.sites.local import told
 from infra.sites.local.provider.handler import Failure, Properties
 from infra.sites.local.provider.handlers._step import StepHandler, StepInputs
 from infra.sites.local.supervision import Layout
@@ -35,14 +36,7 @@ class TrainingHandler(StepHandler[TrainingInputs]):
     token = "mlscale:local:TrainingJob"
     inputs = TrainingInputs
     module = "workloads.launch.local"
-    outputs: ClassVar[tuple[str, ...]] = (
-        "weights",
-        "weights_sha256",
-        "steps",
-        "resumed_from_step",
-        "restarts",
-        "training",
-    )
+    outputs: ClassVar[tuple[str, ...]] = told.TRAINING
 
     def check(self, known: Properties) -> list[Failure]:
         """Checkpoints that an earlier run left can still be read."""
