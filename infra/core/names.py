@@ -2,8 +2,8 @@
 
 The common ground of the clouds' rules (AWS S3 bucket names, GCP RFC 1035 names, Azure naming rules
 and abbreviations, Kubernetes RFC 1123 labels): lower case, digits and single hyphens, beginning
-with a letter, not ending with a hyphen, at most 63 characters. Azure's storage accounts and registries take neither hyphens nor
-more than 24 characters: ``compact`` is for those.
+with a letter, not ending with a hyphen, at most 63 characters. Azure's storage accounts and
+registries take neither hyphens nor more than 24 characters: ``compact`` is for those.
 """
 
 from __future__ import annotations
