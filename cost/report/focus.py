@@ -88,26 +88,39 @@ def subcategories() -> dict[str, tuple[str, ...]]:
     return {row["category"]: tuple(row["subcategories"].split(";")) for row in rows}
 
 
-def check(path: str | Path, only: frozenset[str] | None = None) -> list[Finding]:
+def check(
+    path: str | Path,
+    only: frozenset[str] | None = None,
+    connection: duckdb.DuckDBPyConnection | None = None,
+) -> list[Finding]:
     """Every breach in a FOCUS file (CSV or Parquet), of the rules ``only`` names when given.
 
-    BadInput when the file can't be read at all.
+    BadInput when the file can't be read at all. A ``connection`` of :func:`connect` may be used
+    for several files.
     """
+    if connection is None:
+        with connect() as own:
+            return check(path, only, own)
+    opened = open_source(connection, Source(path, "focus"), 0)
+    names = _header(path, opened.format) if opened.format != "parquet" else None
+    held = {column.lower(): column for column in BY_NAME}
+    source = {
+        held[key]: (expression, opened.types.get(key, "VARCHAR"))
+        for key, expression in opened.columns.items()
+        if key in held and (names is None or held[key] in names)
+    }
+    chosen = [rule for rule in rules() if only is None or rule.id in only]
+    return _Checker(connection, opened.relation, source, chosen).findings()
+
+
+def connect() -> duckdb.DuckDBPyConnection:
+    """A database in memory, of at most 700 MB, that reads times as UTC."""
     import duckdb
 
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("SET memory_limit = '700MB'")
-        opened = open_source(connection, Source(path, "focus"), 0)
-        names = _header(path, opened.format) if opened.format != "parquet" else None
-        held = {column.lower(): column for column in BY_NAME}
-        source = {
-            held[key]: (expression, opened.types.get(key, "VARCHAR"))
-            for key, expression in opened.columns.items()
-            if key in held and (names is None or held[key] in names)
-        }
-        chosen = [rule for rule in rules() if only is None or rule.id in only]
-        return _Checker(connection, opened.relation, source, chosen).findings()
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET memory_limit = '700MB'")
+    return connection
 
 
 def _header(path: str | Path, form: str) -> frozenset[str]:
@@ -135,7 +148,9 @@ class _Checker:
         names = [name for name in BY_NAME if name in named]
         listed = [f"{self._typed(name)} AS {name}" for name in names]
         listed += [f"{self._text(name)} AS raw_{name}" for name in names]
-        connection.execute(f"CREATE VIEW checked AS SELECT {', '.join(listed)} FROM {relation}")
+        connection.execute(
+            f"CREATE OR REPLACE VIEW checked AS SELECT {', '.join(listed)} FROM {relation}"
+        )
 
     def _typed(self, name: str) -> str:
         kind = BY_NAME[name].kind

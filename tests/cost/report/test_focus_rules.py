@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,12 @@ def _for_sql(rule: focus.Rule, base: dict[str, str]) -> dict[str, str]:
     return {**base, column: ""}  # never null, filled when …
 
 
+@pytest.fixture(scope="module")
+def database() -> Iterator[Any]:
+    with focus.connect() as connection:
+        yield connection
+
+
 def found(path: Path) -> set[str]:
     return {finding.rule.id for finding in focus.check(path)}
 
@@ -153,21 +160,21 @@ def test_rows_that_keep_every_rule_have_no_finding(tmp_path: Path) -> None:
     "rule", [r for r in APPLICABLE if r.check not in {"present"} and r.detail != "string"],
     ids=lambda rule: rule.id,
 )  # fmt: skip
-def test_a_breach_is_found_by_its_id(rule: focus.Rule, tmp_path: Path) -> None:
+def test_a_breach_is_found_by_its_id(rule: focus.Rule, tmp_path: Path, database: Any) -> None:
     path = write(tmp_path / "bad.csv", breach(rule))
-    (finding,) = focus.check(path, frozenset({rule.id}))
+    (finding,) = focus.check(path, frozenset({rule.id}), database)
     assert finding.rule is rule
     assert finding.count >= 1
     assert rule.id in str(finding)
 
 
 @pytest.mark.parametrize("name", list(BY_NAME))
-def test_a_missing_column_is_found(name: str, tmp_path: Path) -> None:
+def test_a_missing_column_is_found(name: str, tmp_path: Path, database: Any) -> None:
     ids = {r.id for r in APPLICABLE if r.column == name and r.check == "present"}
     recommended = BY_NAME[name].level == "R"
     assert bool(ids) != recommended
     path = write(tmp_path / "less.csv", GOOD, without=name)
-    assert {f.rule.id for f in focus.check(path, frozenset(ids))} == ids
+    assert {f.rule.id for f in focus.check(path, frozenset(ids), database)} == ids
 
 
 def test_a_wrong_physical_type_is_found_in_parquet(tmp_path: Path) -> None:

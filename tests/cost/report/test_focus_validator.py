@@ -59,7 +59,7 @@ def test_the_rows_pass_focus_validator_for_1_0(written: ReportResult, tmp_path: 
 
 
 @needs_validator
-@pytest.mark.slow
+@pytest.mark.soak
 def test_the_validator_does_see_a_breach(written: ReportResult, tmp_path: Path) -> None:
     rows = some_rows(written)[:12]
     rows[3]["BillingCurrency"] = "dollars"

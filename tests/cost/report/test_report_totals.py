@@ -203,7 +203,7 @@ def test_lines_beyond_the_most_are_summed_not_lost(written: ReportResult) -> Non
 
 def test_an_empty_month_is_said_and_is_zero(sample_dir: Path, tmp_path: Path) -> None:
     result = main_report(
-        "2027-03", tmp_path, sources=[sample_dir / "bills"], rates={"EUR": "0.92"},
+        "2027-03", tmp_path, sources=[sample_dir / "bills" / "gcp*10.jsonl"], rates={"EUR": "0.92"},
         budget=[{"name": "all", "limit": 5}],
     )  # fmt: skip
     assert result.report.total == 0
@@ -254,13 +254,13 @@ def test_an_unknown_sku_is_billed_and_named(tmp_path: Path) -> None:
 def test_effective_cost_can_be_reported(sample_dir: Path, tmp_path: Path) -> None:
     options = Options(metric="EffectiveCost", currency="EUR")
     rates = {"base": "USD", "per_base": {"EUR": 0.92}, "as_of": "2026-10-01", "source": "test"}
-    bills = sample_dir / "bills"
-    report = main_report("2026-10", tmp_path, sources=[bills], rates=rates, options=options).report
+    bills = [sample_dir / "bills" / f"{name}-2026-10.csv" for name in ("aws-cur", "azure-actual")]
+    report = main_report("2026-10", tmp_path, sources=bills, rates=rates, options=options).report
     assert report.total == report.effective
     assert report.currency == "EUR"
     assert "€" in render_page(report)
     with pytest.raises(BadInput, match="no metric"):
-        main_report("2026-10", tmp_path, sources=[bills], options=Options(metric="ListCost"))
+        main_report("2026-10", tmp_path, sources=bills, options=Options(metric="ListCost"))
 
 
 def test_a_big_focus_bill_is_not_written_again(tmp_path: Path) -> None:
