@@ -34,17 +34,21 @@ def command(
 
 
 def _units(supervisor: Supervisor) -> list[dict[str, Any]]:
+    from infra.sites.local.supervision.steps import has_finished
+
     states = {state.name: state for state in supervisor.states()}
     names = sorted(path.stem for path in supervisor.layout.units.glob("*.json"))
     units = []
     for name in names:
         unit, state = supervisor.unit(name), states.get(name)
         about = unit.about.get("outputs", {}) if unit else {}
+        pid = state.pid if state else 0
+        done = not pid and has_finished(supervisor.layout, name)
         units.append(
             {
                 "unit": name,
-                "status": str(state.status) if state else "stopped",
-                "pid": state.pid if state else 0,
+                "status": "finished" if done else str(state.status) if state else "stopped",
+                "pid": pid,
                 "detail": state.detail if state else "the supervisor is not running",
                 "url": about.get("url"),
                 "log": str(supervisor.layout.log(name)),

@@ -122,13 +122,21 @@ def test_headings_sort_and_say_so(page: Page) -> None:
     assert service.get_attribute("aria-sort") == "ascending"
 
 
+def focused(page: Page, attribute: str, value: str) -> None:
+    """Wait until the focus is there: following a link to a part of the page takes a moment."""
+    page.wait_for_function(
+        "([name, value]) => document.activeElement[name] === value", arg=[attribute, value]
+    )
+
+
 def test_keys_alone_reach_everything(page: Page) -> None:
+    page.bring_to_front()
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.className") == "skip"
+    focused(page, "className", "skip")
     page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.id") == "charges"
+    focused(page, "id", "charges")
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.id") == "q"
+    focused(page, "id", "q")
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline == "solid"
     reached = set()

@@ -6,6 +6,7 @@ The tests run in order on one stack (a minute to bring it up); each leaves it wh
 from __future__ import annotations
 
 import json
+import re
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +15,7 @@ import psutil
 import pytest
 
 from infra.core.places import ROOT
-from tests.support.stacks import Stack, kill, stack, when
+from tests.support.stacks import BIN, Stack, kill, stack, when
 
 pytestmark = [pytest.mark.slow, pytest.mark.engine, pytest.mark.xdist_group("platform")]
 
@@ -176,6 +177,25 @@ def test_status_and_logs_show_it(platform: Stack, outputs: dict[str, Any]) -> No
     wrong = platform.mlscale("logs", platform.name, "--unit", "nope", ok=False)
     assert wrong.returncode == 10
     assert "digits-stream" in wrong.stderr
+
+
+def test_the_closing_words_and_the_readmes_commands_work_as_pasted(
+    platform: Stack, outputs: dict[str, Any]
+) -> None:
+    closing = platform.mlscale("up", platform.name).stdout
+    pasted = next(line for line in closing.splitlines() if line.strip().startswith("curl"))
+    assert '"data":[8]' in platform.shell(pasted)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = "".join(re.findall(r"```sh\n(.*?)```", readme, re.DOTALL))
+    ours = blocks.replace("status local", f"status {platform.name}")
+    ours = ours.replace("logs local -f", f"logs {platform.name}").replace("make down", "true")
+    ours = ours.replace("select local", f"select {platform.name}")
+    ours = ours.replace("pulumi up\n", "pulumi up --yes --skip-preview --expect-no-changes\n")
+    said = platform.shell(ours.replace(".venv/bin/", f"{BIN}/"))
+    assert "x-mlscale-run-id: " in said
+    assert '"data":[8]' in said
+    assert "19 unchanged" in said
+    assert "here-broker" in said
 
 
 def test_no_secret_of_the_engine_is_in_any_process(platform: Stack, outputs: Any) -> None:

@@ -88,6 +88,10 @@ class Stack:
             [str(BIN / "pulumi"), *arguments, "-s", self.name, "--non-interactive"], ok
         )
 
+    def shell(self, script: str) -> str:
+        """Run shell lines from the root, as pasted; what they print."""
+        return self._run(["bash", "-euo", "pipefail", "-c", script], ok=True).stdout
+
     def up(self) -> dict[str, Any]:
         """``mlscale up``; the outputs."""
         done = self.mlscale("up", self.name, "--json")

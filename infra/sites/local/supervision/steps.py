@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.core.errors import MlscaleError, Problem
+from infra.sites.local.supervision.layout import Layout
 from infra.sites.local.supervision.supervisor import Supervisor, UnitState
 from infra.sites.local.supervision.units import Unit, UnitStatus
 from workloads.jobs import write_json_atomically
@@ -106,6 +107,12 @@ def finished(step: Step) -> bool:
     """Whether it ended well."""
     result = _read_result(step)
     return result is not None and bool(result["ok"])
+
+
+def has_finished(layout: Layout, name: str) -> bool:
+    """Whether the step ``name`` has ended well, also under a supervisor that is gone since."""
+    results = layout.data(name).glob("*/result.json")
+    return any(json.loads(path.read_text(encoding="utf-8"))["ok"] for path in results)
 
 
 def start_step(supervisor: Supervisor, step: Step) -> None:
