@@ -8,11 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from infra import spec
 from infra.core.errors import InvalidStack, MlscaleError, Problem
 from infra.core.places import ROOT
 from infra.sites.base import Site
 from infra.sites.registry import require_packages, require_supported
-from infra.spec import PlatformSpec, Source, load, parse, read
+from infra.spec import PlatformSpec, Source, load, parse
 
 
 def declaration(stack: str) -> tuple[PlatformSpec, dict[str, type[Site]]]:
@@ -21,15 +22,30 @@ def declaration(stack: str) -> tuple[PlatformSpec, dict[str, type[Site]]]:
 
     data: Any = pulumi.Config().require_object("platform")
     try:
-        source: Source | None = read(stack, ROOT)
+        source: Source | None = spec.read(stack, ROOT)
     except InvalidStack:
         source = None  # configured without a file (--config-file, the automation API)
-    return agreed(parse(data, source), source)
+    platform, classes = agreed(parse(data, source), source)
+    require_fresh_capacity(platform, stack)
+    return platform, classes
 
 
 def from_file(stack: str, root: Path = ROOT) -> tuple[PlatformSpec, dict[str, type[Site]]]:
     """Without an engine: from ``stacks/Pulumi.<stack>.yaml``."""
-    return agreed(load(stack, root), read(stack, root))
+    platform, classes = agreed(load(stack, root), spec.read(stack, root))
+    require_fresh_capacity(platform, stack, root)
+    return platform, classes
+
+
+def require_fresh_capacity(platform: PlatformSpec, stack: str, root: Path = ROOT) -> None:
+    """Refuse a capacity lock that was made for something else; a stack without one goes on.
+
+    Raises ``StaleLock`` with the command that renews it.
+    """
+    from cost.sizing.lock import demand_digest, path_of, read
+
+    if path_of(stack, root).is_file():
+        read(stack, root, demand_digest(platform))
 
 
 def agreed(

@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from infra.core.errors import InvalidStack, MlscaleError, Unsupported
+from cost.sizing.lock import write
+from cost.sizing.stack import size_stack
+from infra.core.errors import InvalidStack, MlscaleError, StaleLock, Unsupported
 from infra.core.places import ROOT
 from infra.program import agreed, from_file
 from infra.sites.base import Site
 from infra.sites.capabilities import CAPABILITIES, HasTpu
 from infra.sites.demands import demands_of
 from infra.sites.registry import SITES, require_packages, require_supported, site_class
-from infra.spec import PlatformSpec, parse
+from infra.spec import PlatformSpec, load, parse
 
 
 def _declaration() -> dict[str, Any]:
@@ -164,6 +166,19 @@ def test_problems_get_the_line_of_the_stacks_file(tmp_path: Path) -> None:
     [problem] = caught.value.problems
     line = next(n for n, one in enumerate(broken.splitlines(), 1) if "table_format" in one)
     assert (problem.file, problem.line) == ("stacks/Pulumi.local.yaml", line)
+
+
+def test_a_stale_capacity_lock_is_refused_with_the_command_that_renews_it(tmp_path: Path) -> None:
+    stacks = tmp_path / "stacks"
+    stacks.mkdir()
+    text = (ROOT / "stacks" / "Pulumi.local.yaml").read_text(encoding="utf-8")
+    (stacks / "Pulumi.local.yaml").write_text(text, encoding="utf-8")
+    write(size_stack("local", load("local", tmp_path)), tmp_path)
+    from_file("local", tmp_path)
+    changed = text.replace("requests_per_second: 100", "requests_per_second: 900")
+    (stacks / "Pulumi.local.yaml").write_text(changed, encoding="utf-8")
+    with pytest.raises(StaleLock, match="mlscale size local --write"):
+        from_file("local", tmp_path)
 
 
 def test_without_a_file_problems_still_have_their_path() -> None:
