@@ -164,12 +164,32 @@ def fit_constants(measured: Measured) -> Constants:
     return parameters.constants(least_squares(misfit, parameters.prior).x)
 
 
-def fit(measured: Measured, conformal: bool = True) -> Model:
+Memo = dict[frozenset[str], Model]
+"""Fits without intervals by the models that they saw, to be shared while one table is judged."""
+
+
+def fit(measured: Measured, memo: Memo | None = None) -> Model:
     """The whole training model on these rows alone.
 
-    With ``conformal`` the interval's width comes from leaving out each model in turn: the errors
-    on rows whose model the fit had not seen, over the deviation it claimed for them.
+    The interval's width comes from leaving out each model in turn: the errors on rows whose model
+    the fit had not seen, over the deviation it claimed for them.
     """
+    memo = {} if memo is None else memo
+    model = _fit_point(measured, memo)
+    names = sorted(set(measured.names))
+    held = [name for name in names if len(measured) - measured.names.count(name) >= _FEWEST_ROWS]
+    if not held:
+        return model
+    scores = np.concatenate([_unseen_scores(measured, name, memo) for name in held])
+    quantile = residual.conformal_quantile(scores)
+    return replace(model, residual=replace(model.residual, quantile=quantile))
+
+
+def _fit_point(measured: Measured, memo: Memo) -> Model:
+    """Constants and correction, with the interval of a normal distribution."""
+    key = frozenset(measured.names)
+    if key in memo:
+        return memo[key]
     if len(measured) < _FEWEST_ROWS:
         raise BadInput(
             Problem(
@@ -182,25 +202,16 @@ def fit(measured: Measured, conformal: bool = True) -> Model:
     devices = [setup.device for setup in measured.setups]
     off = measured.log_rate - np.log(columns.tokens / step_seconds(columns, constants))
     correction = residual.fit(features(columns, devices), off)
-    model = Model(VERSION, constants, correction, _memory_margin(columns), {})
-    names = sorted(set(measured.names))
-    if not conformal or len(names) < 2:
-        return model
-    held = [name for name in names if len(measured) - measured.names.count(name) >= _FEWEST_ROWS]
-    if not held:
-        return model
-    quantile = residual.conformal_quantile(
-        np.concatenate([_unseen_scores(measured, name) for name in held])
-    )
-    return replace(model, residual=replace(correction, quantile=quantile))
+    memo[key] = Model(VERSION, constants, correction, _memory_margin(columns), {})
+    return memo[key]
 
 
-def _unseen_scores(measured: Measured, name: str) -> Floats:
+def _unseen_scores(measured: Measured, name: str, memo: Memo) -> Floats:
     from cost.sizing.throughput import predict_setups
 
     seen = measured.where(lambda other: other != name)
     asked = measured.where(lambda other: other == name)
-    model = fit(seen, conformal=False)
+    model = _fit_point(seen, memo)
     unit = replace(model, residual=replace(model.residual, quantile=1.0))
     predicted, deviation, _ = predict_setups(asked.setups, unit)
     return np.abs(predicted - asked.log_rate) / deviation

@@ -20,7 +20,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from cost.sizing.calibrate import Measured, fit, read_measured
+from cost.sizing.calibrate import Measured, Memo, fit, read_measured
 from cost.sizing.calibrate_target import Cell, Judged, judge, laws_without, read_cells
 from cost.sizing.hardware import REFERENCE, find_device
 from cost.sizing.ranking import Ranked, rank_candidates
@@ -74,9 +74,9 @@ def _means(keys: Sequence[str], values: Floats) -> dict[str, float]:
     }
 
 
-def hold_out(measured: Measured, held: Sequence[str]) -> Unseen:
+def hold_out(measured: Measured, held: Sequence[str], memo: Memo | None = None) -> Unseen:
     """Fit on the models that are not ``held``, predict those that are."""
-    model = fit(measured.where(lambda name: name not in held))
+    model = fit(measured.where(lambda name: name not in held), memo)
     asked = measured.where(lambda name: name in held)
     log_rate, half, _ = predict_setups(asked.setups, model)
     return Unseen(asked.setups, asked.names, np.exp(asked.log_rate), np.exp(log_rate), half)
@@ -132,12 +132,13 @@ def judge_throughput(rows: Sequence[Row], sizes: Sequence[int] = (2, 3)) -> Thro
     """Half of the models held out in turn: of five, every two and every three."""
     measured = read_measured(rows)
     names = sorted(set(measured.names))
+    memo: Memo = {}
     splits = tuple(
-        (held, hold_out(measured, held))
+        (held, hold_out(measured, held, memo))
         for size in sizes
         for held in itertools.combinations(names, size)
     )
-    singles = tuple((name, hold_out(measured, (name,))) for name in names)
+    singles = tuple((name, hold_out(measured, (name,), memo)) for name in names)
     baselines: dict[str, list[float]] = {}
     for held in itertools.combinations(names, sizes[0]):
         for device, error in constant_mfu(measured, held).items():

@@ -11,15 +11,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from statistics import median
 
 from cost.catalog.model import Offer
 from cost.catalog.store import load_offers
 from cost.money import to_cents
 from cost.sizing.hardware import find_device
 from cost.sizing.tables import Row, as_rows
-from cost.sizing.target import Law, predict_minutes
+from cost.sizing.target import RUN_NOISE, Law, Minutes, predict_minutes
 from infra.core.errors import BadInput, Problem
 
+_HALF_90 = 1.645
 _HOME_REGIONS = ("us-east-1", "us-central1", "eastus")
 
 
@@ -81,7 +83,10 @@ def rank_candidates(
     asked = [_as_ask(row) for row in rows]
     runs = [_as_ask(_row(row, "known")) for row in known]
     runs += [row for row in asked if row["minutes"]]
-    answers = predict_minutes(runs, asked, law)
+    answers = [
+        _as_measured(ask, runs) or answer
+        for ask, answer in zip(asked, predict_minutes(runs, asked, law), strict=True)
+    ]
     ranked = []
     for row, ask, answer in zip(rows, asked, answers, strict=True):
         nodes, accelerators = int(float(str(ask["nodes"]))), int(float(str(ask["n_accelerators"])))
@@ -97,6 +102,24 @@ def rank_candidates(
             )
         )  # fmt: skip
     return _with_ranks(ranked)
+
+
+_SAME = ("workload", "accelerator", "n_accelerators", "nodes", "global_batch")
+
+
+def _as_measured(ask: Mapping[str, object], runs: Sequence[Mapping[str, object]]) -> Minutes | None:
+    """The median of the known runs of this very configuration; None when there is none."""
+    wanted = [str(ask[name]).lower() for name in _SAME]
+    same = [
+        float(str(run["minutes"]))
+        for run in runs
+        if run["minutes"] and [str(run[name]).lower() for name in _SAME] == wanted
+    ]
+    if not same:
+        return None
+    middle = median(same)
+    spread = 1 + _HALF_90 * RUN_NOISE
+    return Minutes(middle, middle / spread, middle * spread, None, f"measured {len(same)} times")
 
 
 def _with_ranks(rows: list[Ranked]) -> list[Ranked]:

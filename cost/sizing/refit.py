@@ -57,6 +57,27 @@ def read_measurements(path: Path, value: str) -> list[Row]:
     return as_rows([row for row in rows if row[value] is not None], str(path))
 
 
+def read_what_ran(path: Path) -> tuple[dict[str, list[Row]], dict[str, list[Row]]]:
+    """(rows of trainings, rows of endpoints) by the column or label ``name``.
+
+    A row with a ``batch`` is a replica's: its value is ``batch_ms``. Any other is a training's:
+    its value is ``tokens_per_s``. In a Prometheus answer the sample is the value.
+    """
+    trainings: dict[str, list[Row]] = {}
+    endpoints: dict[str, list[Row]] = {}
+    column = "sample" if path.suffix == ".json" else "name"
+    for row in read_measurements(path, column):
+        served = bool(row.text("batch"))
+        cells = dict(row.cells)
+        if column == "sample":
+            cells["batch_ms" if served else "tokens_per_s"] = row.text("sample")
+        if not row.text("name"):
+            raise row.bad("name", "is empty", "the training or endpoint that ran")
+        home = endpoints if served else trainings
+        home.setdefault(row.text("name"), []).append(Row(cells, row.file, row.line))
+    return trainings, endpoints
+
+
 def _middle(series: Mapping[str, Any]) -> float | None:
     samples = series["values"] if "values" in series else [series["value"]]
     numbers = [float(text) for _, text in samples]

@@ -295,10 +295,21 @@ def predict_serving(
 ) -> list[ServingPrediction]:
     """Values for every row of ``ask``, in order, calibrated on ``known``.
 
-    Columns: model, scenario, accelerator, n_accelerators; ``value`` is read in ``known`` only.
+    Columns: model, scenario, accelerator, n_accelerators; ``value`` is read in ``known`` only,
+    where a row with an empty cell isn't known. An unknown accelerator gets a note and no figure.
     """
-    fitted = ServingModel([_row(row, "known") for row in known])
-    return [fitted.predict(_row(row, "ask")) for row in ask]
+    rows = [_row(row, "known") for row in known]
+    fitted = ServingModel([row for row in rows if row.text("value")])
+    answers = []
+    for row in (_row(one, "ask") for one in ask):
+        try:
+            answers.append(fitted.predict(row))
+        except BadInput as error:
+            if error.problems[0].path != "accelerator":
+                raise
+            note = f"no answer: {error.problems[0].message}"
+            answers.append(ServingPrediction(None, None, None, note))
+    return answers
 
 
 def _row(row: Row | Mapping[str, object], name: str) -> Row:

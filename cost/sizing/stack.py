@@ -15,7 +15,13 @@ from cost.catalog.store import catalogue_date, catalogue_digest, load_offers
 from cost.sizing.hardware import find_device
 from cost.sizing.lock import Capacity, demand_digest
 from cost.sizing.planner import TrainingChoice, TrainingPlan, TrainingWork, plan_training
-from cost.sizing.refit import Refit, ServiceFit, read_measurements, refit_service, refit_training
+from cost.sizing.refit import (
+    Refit,
+    ServiceFit,
+    read_what_ran,
+    refit_service,
+    refit_training,
+)
 from cost.sizing.replicas import ServingPlan, ServingWork, plan_serving
 from cost.sizing.serving import ServedModel
 from cost.sizing.shapes import transformer_shape
@@ -37,18 +43,10 @@ _TASK_MINUTES = 5.0
 def size_stack(stack: str, spec: PlatformSpec, measured: Path | None = None) -> Capacity:
     """Capacity for each training, endpoint, stream and pipeline of ``spec``.
 
-    ``measured``: a CSV table or Prometheus answer of what has run, with a column (or label)
-    ``name`` that says of which training or endpoint. What can't be sized carries a reason
-    instead of a choice; nothing is left out.
+    ``measured``: a CSV table or Prometheus answer of what has run, see ``read_what_ran``.
+    What can't be sized carries a reason instead of a choice; nothing is left out.
     """
-    rows = (
-        read_measurements(measured, "value" if measured.suffix == ".json" else "name")
-        if measured
-        else []
-    )
-    by_name: dict[str, list[Any]] = {}
-    for row in rows:
-        by_name.setdefault(row.text("name"), []).append(row)
+    ran, served = read_what_ran(measured) if measured else ({}, {})
     return Capacity(
         stack=stack.rpartition("/")[2],
         demand_digest=demand_digest(spec),
@@ -56,11 +54,10 @@ def size_stack(stack: str, spec: PlatformSpec, measured: Path | None = None) -> 
         catalogue_digest=catalogue_digest(),
         model_version=shipped_model().version,
         training={
-            name: _training(spec, one, by_name.get(name, [])) for name, one in spec.training.items()
+            name: _training(spec, one, ran.get(name, [])) for name, one in spec.training.items()
         },
         endpoints={
-            name: _endpoint(spec, one, by_name.get(name, []))
-            for name, one in spec.endpoints.items()
+            name: _endpoint(spec, one, served.get(name, [])) for name, one in spec.endpoints.items()
         },
         streams={
             name: asdict(

@@ -334,15 +334,26 @@ def predict_minutes(
 
     Columns: workload, accelerator, n_accelerators, nodes, global_batch, node_interconnect or
     fabric_gb_s (one way, a node);
-    ``minutes`` is read in ``known`` only. A workload without known runs is answered from shipped
-    rates where there are any, else with a note and no figure.
+    ``minutes`` is read in ``known`` only, where a row with an empty cell isn't known. A workload
+    without known runs is answered from shipped rates where there are any, else, like an unknown
+    accelerator, with a note and no figure.
     """
     law = law or shipped_law()
-    measured = [read_run(row, measured=True) for row in _rows(known, "known")]
-    asked = [read_run(row, measured=False) for row in _rows(ask, "ask")]
+    measured = [
+        read_run(row, measured=True) for row in _rows(known, "known") if row.text("minutes")
+    ]
     families: dict[str, Family | str] = {}
     answers = []
-    for run in asked:
+    for row in _rows(ask, "ask"):
+        try:
+            run = read_run(row, measured=False)
+        except BadInput as error:
+            if error.problems[0].path != "accelerator":
+                raise
+            answers.append(
+                Minutes(None, None, None, None, f"no answer: {error.problems[0].message}")
+            )
+            continue
         if run.workload not in families:
             runs = [one for one in measured if one.workload == run.workload]
             families[run.workload] = _family(run.workload, runs, law)

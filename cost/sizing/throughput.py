@@ -149,9 +149,10 @@ def read_setup(row: Row) -> Setup:
     if layers is None or width is None:
         shape = transformer_shape(np.array([parameters]), np.array([sequence]))
         layers, width = float(shape[0][0]), float(shape[1][0])
+    eight_bit = "fp8" in row.text("precision").lower() and device.runs("fp8")
     return Setup(
         device, parameters, layers, width, sequence, micro, accumulation, replicas, tensor,
-        pipeline, zero, gather_once, checkpointing, "fp8" in row.text("precision").lower(),
+        pipeline, zero, gather_once, checkpointing, eight_bit,
         row.positive("accelerators_per_node", float(device.node_accelerators)) or 8.0,
         tuple(assumed),
     )  # fmt: skip
