@@ -16,7 +16,7 @@ from infra.core.places import cache_dir
 from tests.support.stacks import TRAINING_ONLY, Stack, stack
 from workloads.streaming.broker import libs_directory
 
-pytestmark = [pytest.mark.slow, pytest.mark.engine, pytest.mark.xdist_group("bad-input")]
+pytestmark = [pytest.mark.slow, pytest.mark.engine]
 
 _WITH_STREAM = TRAINING_ONLY + "    streams: {images: {site: here}}\n"
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.stacks import TRAINING_ONLY, Stack, kill, progress_step, stack, when
 
-pytestmark = [pytest.mark.slow, pytest.mark.engine, pytest.mark.xdist_group("interruptions")]
+pytestmark = [pytest.mark.slow, pytest.mark.engine]
 
 _SEED = 20261122
 _JOB = "digits-job"

@@ -17,7 +17,7 @@ import pytest
 from infra.core.places import ROOT
 from tests.support.stacks import BIN, Stack, kill, stack, when
 
-pytestmark = [pytest.mark.slow, pytest.mark.engine, pytest.mark.xdist_group("platform")]
+pytestmark = [pytest.mark.slow, pytest.mark.engine]
 
 
 @pytest.fixture(scope="module")

@@ -163,7 +163,8 @@ def _send_rest(request: ReplayRequest, source: _Source, name: str, job: Job) -> 
             sent = end
             job.progress(f"sent {sent} of {len(source)} events", sent / len(source))
         return sent
-    except KafkaException:
+    except (KafkaException, SystemError):
+        # The client may raise its fatal error inside the callback above, as a SystemError of Python's.
         if fatal:
             raise KafkaException(fatal[0]) from None
         raise

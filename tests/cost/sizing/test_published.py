@@ -14,8 +14,6 @@ from cost.sizing.page import write_page
 from cost.sizing.tables import DATA, read_table
 from cost.sizing.throughput import predict_throughput
 
-pytestmark = pytest.mark.xdist_group("sizing")
-
 
 @pytest.mark.slow
 def test_throughput_of_unseen_models(report: Report) -> None:
