@@ -15,7 +15,7 @@ Cloud = Literal["aws", "gcp", "azure", "onprem", "local"]
 PUBLIC_CLOUDS = ("aws", "gcp", "azure")
 
 # Services of a local site whose ports can be fixed, beside endpoints and their streams.
-LOCAL_SERVICES = ("broker", "metrics", "tracking")
+LOCAL_SERVICES = ("broker", "metrics", "tracking", "units")
 
 REGION_PATTERN = "^[a-z][a-z0-9-]{2,31}$"
 CIDR_PATTERN = r"^[0-9]{1,3}(\.[0-9]{1,3}){3}/[0-9]{1,2}$"

@@ -106,12 +106,17 @@ def test_prometheus_scrapes_what_runs(platform: Stack, outputs: dict[str, Any]) 
     def up() -> bool:
         targets = _get(url)["data"]["activeTargets"]
         healthy = {t["labels"]["job"] for t in targets if t["health"] == "up"}
-        return {"digits", "digits-stream"} <= healthy
+        return {"digits", "digits-stream", "here-units", "here-metrics"} <= healthy
 
     when(up, "the first scrapes", 30)
-    target = _get(url)["data"]["activeTargets"][0]["labels"]
+    labels = [target["labels"] for target in _get(url)["data"]["activeTargets"]]
+    target = next(label for label in labels if label["job"] == "digits")
     assert target["team"] == "platform"
     assert target["cost_center"] == "1000"
+    query = f"{outputs['metrics']['here']}/api/v1/query?query=mlscale_unit_up"
+    when(lambda: _get(query)["data"]["result"], "the units' metrics")
+    units = {one["metric"]["unit"]: one["value"][1] for one in _get(query)["data"]["result"]}
+    assert units["here-broker"] == units["here-tracking"] == units["digits-job"] == "1"
     rules = _get(f"{outputs['metrics']['here']}/api/v1/rules")["data"]["groups"]
     assert rules
 
@@ -194,7 +199,7 @@ def test_the_closing_words_and_the_readmes_commands_work_as_pasted(
     said = platform.shell(ours.replace(".venv/bin/", f"{BIN}/"))
     assert "x-mlscale-run-id: " in said
     assert '"data":[8]' in said
-    assert "19 unchanged" in said
+    assert "20 unchanged" in said
     assert "here-broker" in said
 
 

@@ -123,6 +123,14 @@ class Replay(LocalResource):
     outputs_told = told.STATUS
 
 
+class Exporter(LocalResource):
+    """Metrics of what is supervised."""
+
+    token = "mlscale:local:Exporter"
+    outputs_told = told.SERVICE
+    bound_port: pulumi.Output[int]
+
+
 class Prometheus(LocalResource):
     """Metrics."""
 

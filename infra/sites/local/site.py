@@ -224,6 +224,11 @@ class LocalSite(
             for name, endpoint in self.platform.endpoints.items()
             if self.name in endpoint.sites
         }
+        unit = f"{self.name}-units"
+        exporter = local.Exporter(
+            unit, component.opts(self._supervisor), **self._process(unit, "units")
+        )
+        self._scrape(unit, exporter.bound_port, "platform")
         prometheus = local.Prometheus(
             f"{self.name}-metrics",
             component.opts(self._supervisor),

@@ -8,6 +8,7 @@ from infra.sites.local.provider.handler import Handler
 from infra.sites.local.provider.handlers.broker import BrokerHandler
 from infra.sites.local.provider.handlers.dataset import DatasetHandler
 from infra.sites.local.provider.handlers.endpoint import EndpointHandler
+from infra.sites.local.provider.handlers.exporter import ExporterHandler
 from infra.sites.local.provider.handlers.model import ModelHandler
 from infra.sites.local.provider.handlers.processor import ProcessorHandler
 from infra.sites.local.provider.handlers.prometheus import PrometheusHandler
@@ -33,5 +34,6 @@ def all_handlers() -> list[Handler[Any]]:
         EndpointHandler(),
         ProcessorHandler(),
         ReplayHandler(),
+        ExporterHandler(),
         PrometheusHandler(),
     ]

@@ -45,7 +45,8 @@ class PrometheusHandler(ServiceHandler[PrometheusInputs]):
         data = layout.data(inputs.unit)
         data.mkdir(parents=True, exist_ok=True)
         rules, config = data / "rules.yml", data / "prometheus.yml"
-        rules_text, config_text = _rendered(inputs, str(rules))
+        itself = {"job": inputs.unit, "address": f"127.0.0.1:{port}"}
+        rules_text, config_text = _rendered(inputs, str(rules), [*inputs.targets, itself])
         rules.write_text(rules_text, encoding="utf-8")
         config.write_text(config_text, encoding="utf-8")
         command = (
@@ -64,10 +65,12 @@ class PrometheusHandler(ServiceHandler[PrometheusInputs]):
         return http_unhealthy(f"{url}/-/ready")
 
 
-def _rendered(inputs: PrometheusInputs, rule_file: str) -> tuple[str, str]:
+def _rendered(
+    inputs: PrometheusInputs, rule_file: str, scraped: list[dict[str, Any]]
+) -> tuple[str, str]:
     from workloads.monitoring import prometheus as text
 
-    targets = [text.Target(**target) for target in inputs.targets]
+    targets = [text.Target(**target) for target in scraped]
     rules = text.Rules(
         endpoints=[text.EndpointRule(**endpoint) for endpoint in inputs.endpoints],
         streams=[text.StreamRule(**stream) for stream in inputs.streams],
