@@ -27,12 +27,20 @@ REFUSED_EXIT_CODE = 64
 
 
 def write_json_atomically(path: Path, value: Any) -> None:
-    """Write ``value`` so that a reader sees the old file or the whole new one, also after a crash."""
+    """``write_text_atomically`` of ``value`` as JSON."""
+    write_text_atomically(path, json.dumps(value, indent=1, sort_keys=True))
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write ``text`` so that a reader sees the old file or the whole new one, also after a crash.
+
+    Makes the folder where it is missing; only the owner may read the file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(value, stream, indent=1, sort_keys=True)
+            stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
         Path(temporary).replace(path)

@@ -16,6 +16,7 @@ import importlib.machinery
 import importlib.util
 import os
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -26,6 +27,10 @@ from pydantic import BaseModel, ValidationError
 
 from infra.core.errors import BadInput, MlscaleError, Problem
 from workloads.manifest import Manifest
+
+# CPython 3.11 miscounts its recursion depth when two threads build syntax trees at once
+# (python/cpython#106905).
+_PARSING = threading.Lock()
 
 MANIFEST_NAME = "workload.yaml"
 PACKAGES_PATH_VARIABLE = "MLSCALE_PACKAGES_PATH"
@@ -291,7 +296,9 @@ def _entry_problems(folder: Path, manifest: Manifest, document: Any) -> Iterator
             yield where(f"{target!r} names a module that is not there", expected=str(source))
             continue
         try:
-            tree = ast.parse(source.read_text(encoding="utf-8"))
+            text = source.read_text(encoding="utf-8")
+            with _PARSING:
+                tree = ast.parse(text)
         except (SyntaxError, UnicodeDecodeError) as error:
             yield Problem(
                 f"{target!r}: {source.name} is not valid Python: {error}",

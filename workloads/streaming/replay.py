@@ -163,10 +163,12 @@ def _send_rest(request: ReplayRequest, source: _Source, name: str, job: Job) -> 
             sent = end
             job.progress(f"sent {sent} of {len(source)} events", sent / len(source))
         return sent
-    except (KafkaException, SystemError):
-        # The client may raise its fatal error inside the callback above, as a SystemError of Python's.
+    except (KafkaException, SystemError) as error:
         if fatal:
             raise KafkaException(fatal[0]) from None
+        # The client may raise its fatal error while one of our callbacks runs: Python's SystemError.
+        if isinstance(error, SystemError) and isinstance(error.__cause__, KafkaException):
+            raise error.__cause__ from None
         raise
     finally:
         place.close()
