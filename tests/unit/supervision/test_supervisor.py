@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import psutil
 import pytest
 
+from infra.core.errors import Refused
 from infra.sites.local.provider.handler import Context
 from infra.sites.local.supervision import (
+    Layout,
     StepFailed,
     Supervisor,
     Unit,
@@ -67,8 +70,57 @@ def test_a_changed_unit_is_restarted_an_equal_one_is_left_alone(
     second = _pid(supervisor)
     assert second != first
     assert psutil.Process(second).environ()["X"] == "100%"
-    supervisor.restart("sleeper")
-    assert _pid(supervisor) != second
+    supervisor.halt("sleeper")
+    assert supervisor.state("sleeper").status is UnitStatus.STOPPED
+
+
+def test_a_change_whose_writer_was_killed_still_restarts_the_unit(
+    supervisor: Supervisor,  # noqa: F811
+) -> None:
+    supervisor.apply(_SLEEPER)
+    first = _pid(supervisor)
+    changed = Unit(**{**vars(_SLEEPER), "environment": {"X": "new"}})
+    ini = supervisor.layout.units / "sleeper.ini"
+    ini.write_text(ini.read_text().replace("environment=", 'environment=X="new"'))
+    supervisor.apply(changed)
+    assert _pid(supervisor) != first
+
+
+def test_folders_with_spaces_percents_and_letters_of_any_alphabet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LC_ALL", "C")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # where the socket stands doesn't depend on it
+    found = Supervisor(Layout(tmp_path / "hôme of 100% me" / "run"))
+    found.start()
+    try:
+        found.apply(_SLEEPER)
+        wait_until(lambda: "up" in found.log_tail("sleeper"), what="the log")
+        monkeypatch.delenv("TMPDIR")
+        assert Supervisor(found.layout).is_alive()
+    finally:
+        found.stop()
+    assert marked_processes(found.layout.directory) == []
+
+
+def test_a_socket_folder_of_somebody_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Layout, "socket", tmp_path / "sockets" / "x.sock")
+    (tmp_path / "sockets").mkdir()
+    monkeypatch.setattr("infra.sites.local.supervision.supervisor.os.getuid", lambda: 4242)
+    with pytest.raises(Refused, match="belongs to another user"):
+        Supervisor(Layout(tmp_path / "run")).start()
+
+
+def test_a_supervisor_that_is_leaving_counts_as_gone(supervisor: Supervisor) -> None:  # noqa: F811
+    stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up'); time.sleep(99)"
+    supervisor.apply(Unit("stubborn", (sys.executable, "-c", stubborn), stop_seconds=1))
+    wait_until(lambda: "up" in supervisor.log_tail("stubborn"), what="the start")
+    supervisor._call(lambda rpc: rpc.shutdown())
+    assert not supervisor.is_alive()
+    assert supervisor.pid() is None
+    assert supervisor.state("stubborn").status is UnitStatus.STOPPED
 
 
 def test_the_engines_secrets_stay_out_of_processes(
@@ -80,6 +132,7 @@ def test_the_engines_secrets_stay_out_of_processes(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary-key")
     supervisor.start()
     supervisor.apply(_SLEEPER)
+    wait_until(lambda: "up" in supervisor.log_tail("sleeper"), what="the log")
     environment = psutil.Process(_pid(supervisor)).environ()
     assert "canary" not in " ".join(environment.values())
     assert environment[MARKER] == str(supervisor.layout.directory)
@@ -124,6 +177,7 @@ def test_a_step_that_keeps_crashing_is_given_up_with_its_log(
 ) -> None:
     with pytest.raises(StepFailed, match=r"(?s)keeps failing.*No module named no_such_step"):
         run_step(supervisor, "broken", "no_such_step", {}, Context())
+    assert supervisor.state("broken").status is UnitStatus.STOPPED  # nobody waits for it any more
 
 
 def test_a_refused_step_says_why_and_can_be_tried_again(

@@ -38,11 +38,13 @@ def test_a_service_is_restarted_always_a_step_only_when_it_crashed() -> None:
     assert section(Unit("a", ("x",), environment={"A": '1"%'}))["environment"] == 'A="1\\"%%"'
 
 
-def test_a_descriptor_comes_back_and_tells_of_changes(tmp_path: Path) -> None:
+def test_a_descriptor_comes_back(tmp_path: Path) -> None:
     unit = Unit("u", ("a", "b"), about={"outputs": {"url": "x"}})
-    assert write_unit(tmp_path, unit, "one")
-    assert not write_unit(tmp_path, unit, "one")
-    assert write_unit(tmp_path, unit, "two")
+    write_unit(tmp_path, unit, "one")
+    write_unit(tmp_path, unit, "two")
+    assert (tmp_path / "u.ini").read_text() == "two"
+    assert {path.name for path in tmp_path.iterdir()} == {"u.ini", "u.json"}
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
     assert read_unit(tmp_path, "u") == unit
     assert read_unit(tmp_path, "other") is None
     (tmp_path / "u.json").write_text("{")
@@ -83,6 +85,38 @@ def test_released_ports_leave_no_file(layouts: tuple[Layout, Layout], tmp_path: 
     assert (tmp_path / "ports").exists()
     release(two)
     assert not (tmp_path / "ports").exists()
+
+
+def test_a_kill_while_a_port_is_reserved_stops_nobody(
+    layouts: tuple[Layout, Layout], tmp_path: Path
+) -> None:
+    """A registration without its list of ports, and an empty one, are nobody's."""
+    one, two = layouts
+    (tmp_path / "ports").mkdir()
+    for name, text in (("dead", str(tmp_path / "gone.json")), ("torn", "")):
+        (tmp_path / "ports" / f"{name}.path").write_text(text)
+    reserve(two, "a")
+    reserve(one, "a")
+    assert len(list((tmp_path / "ports").iterdir())) == 2
+
+
+def test_a_state_folder_that_goes_while_it_is_waited_for_is_made_again(
+    layouts: tuple[Layout, Layout], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _ = layouts
+    state = tmp_path / "vanishing"
+    monkeypatch.setenv("MLSCALE_STATE", str(state))
+    locks: list[int] = []
+
+    def flock(handle: int, kind: int) -> None:
+        if not locks:
+            state.rmdir()  # as another stack's destroy does
+        locks.append(kind)
+
+    monkeypatch.setattr("infra.sites.local.supervision.ports.fcntl.flock", flock)
+    assert reserve(one, "a") > 0
+    assert len(locks) == 2
+    assert (state / "ports").is_dir()
 
 
 def test_the_holder_of_a_port_is_named() -> None:

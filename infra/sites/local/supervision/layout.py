@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +21,6 @@ class Layout:
     def config(self) -> Path:
         """supervisord's configuration."""
         return self.directory / "supervisord.conf"
-
-    @property
-    def pid_file(self) -> Path:
-        """supervisord's process id."""
-        return self.directory / "supervisord.pid"
 
     @property
     def units(self) -> Path:
@@ -53,9 +47,12 @@ class Layout:
 
     @property
     def socket(self) -> Path:
-        """supervisord's control socket; the kernel allows 107 bytes, a home folder may need more."""
+        """supervisord's control socket; the kernel allows 107 bytes, a home folder may need more.
+
+        Not under ``$TMPDIR``: a shell with another one would take what runs for dead.
+        """
         key = hashlib.sha256(str(self.directory).encode()).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"mlscale-{os.getuid()}" / f"{key}.sock"
+        return Path("/tmp") / f"mlscale-{os.getuid()}" / f"{key}.sock"  # noqa: S108 - ours alone, see start
 
     @property
     def scratch(self) -> Path:

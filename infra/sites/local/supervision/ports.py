@@ -18,7 +18,7 @@ import psutil
 
 from infra.core.places import state_dir
 from infra.sites.local.supervision.layout import Layout
-from workloads.jobs import write_json_atomically
+from workloads.jobs import write_json_atomically, write_text_atomically
 
 _LOOPBACK = "127.0.0.1"
 
@@ -29,8 +29,9 @@ def reserve(layout: Layout, unit: str, wanted: int | None = None) -> int:
         held = _read(layout.ports)
         port = wanted or held.get(unit) or _free_of(_held(folder))
         if held.get(unit) != port:
-            write_json_atomically(layout.ports, {**held, unit: port})
+            # Registered first: a port that no other stack can see is a port that it may choose.
             _register(folder, layout)
+            write_json_atomically(layout.ports, {**held, unit: port})
         return port
 
 
@@ -82,15 +83,28 @@ def owner_of(port: int) -> psutil.Process | None:
 @contextmanager
 def _all_stacks() -> Iterator[Path]:
     folder = state_dir() / "ports"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # The folder above is the lock, so that no lock file stays behind.
-    lock = os.open(folder.parent, os.O_RDONLY)
+    lock = _locked(folder.parent)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         folder.mkdir(exist_ok=True)
         yield folder
     finally:
         os.close(lock)
+
+
+def _locked(folder: Path) -> int:
+    """A descriptor of ``folder`` with the lock; the folder is the lock, so that no file stays behind.
+
+    The last stack's ``destroy`` takes the folder away, maybe just while another one waits for it.
+    """
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            lock = os.open(folder, os.O_RDONLY)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(lock), folder.stat()):
+                    return lock
+            os.close(lock)
 
 
 def _entry(folder: Path, layout: Layout) -> Path:
@@ -98,15 +112,16 @@ def _entry(folder: Path, layout: Layout) -> Path:
 
 
 def _register(folder: Path, layout: Layout) -> None:
-    _entry(folder, layout).write_text(str(layout.ports), encoding="utf-8")
+    write_text_atomically(_entry(folder, layout), str(layout.ports))
 
 
 def _held(folder: Path) -> set[int]:
     taken: set[int] = set()
     for entry in folder.glob("*.path"):
         ports = Path(entry.read_text(encoding="utf-8"))
-        if not ports.exists():
+        if not ports.is_file():
             entry.unlink(missing_ok=True)  # its stack is gone
+            continue
         taken.update(_read(ports).values())
     return taken
 

@@ -12,6 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,8 @@ def _is_over(step: Step, state: UnitState) -> bool:
 
 def _give_up(supervisor: Supervisor, step: Step, state: UnitState) -> None:
     tail = supervisor.log_tail(step.name)
+    with suppress(OSError):  # a supervisor that is gone restarts nothing
+        supervisor.halt(step.name)
     raise StepFailed(
         Problem(
             f"{step.name} ({step.module}) keeps failing ({state.detail}); its log ends:\n{tail}",

@@ -5,25 +5,28 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, cast
-from xmlrpc.client import Fault, ServerProxy
+from xmlrpc.client import Fault, ProtocolError, ServerProxy
 
 import psutil
 
-from infra.core.errors import MissingTool, Problem
+from infra.core.errors import MissingTool, Problem, Refused
 from infra.sites.local.supervision.layout import MARKER, Layout
 from infra.sites.local.supervision.sweep import sweep
 from infra.sites.local.supervision.units import Unit, UnitStatus, read_unit, write_unit
-from workloads.jobs import REFUSED_EXIT_CODE
+from workloads.jobs import REFUSED_EXIT_CODE, write_text_atomically
 
-_ALREADY_ADDED, _BAD_NAME, _ALREADY_STARTED, _NOT_RUNNING = 90, 10, 60, 70
+_SHUTTING_DOWN, _ALREADY_ADDED, _BAD_NAME, _ALREADY_STARTED, _NOT_RUNNING = 6, 90, 10, 60, 70
+_STOP_SECONDS = 60
 _PASSED_ON = (
     "PATH",
     "HOME",
@@ -95,8 +98,9 @@ class Supervisor:
             pid = self.pid()
             if pid is not None:
                 self._call(lambda rpc: rpc.shutdown())
-                with suppress(psutil.NoSuchProcess):
-                    psutil.Process(pid).wait(timeout=60)
+                # Units stop one after the other; whatever needs longer is swept.
+                with suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
+                    psutil.Process(pid).wait(timeout=_STOP_SECONDS)
             sweep(self.layout.directory)
             self.layout.socket.unlink(missing_ok=True)
             shutil.rmtree(self.layout.scratch, ignore_errors=True)
@@ -111,19 +115,21 @@ class Supervisor:
     def apply(self, unit: Unit) -> None:
         """Make the unit known and start it; one whose definition changed is restarted."""
         with self._locked():
-            ini = unit.ini(self.layout.log(unit.name), self._guard())
-            changed = write_unit(self.layout.units, unit, ini)
-            if changed and self._known(unit.name):
+            # Relative to supervisord's folder: it expands `%` in this one path twice.
+            log = self.layout.log(unit.name).relative_to(self.layout.directory)
+            ini = unit.ini(log, self._guard())
+            write_unit(self.layout.units, unit, ini)
+            # What supervisord runs counts, not what the file said: its writer may have been killed.
+            [[_added, changed, _removed]] = self._call(lambda rpc: rpc.reloadConfig())
+            if unit.name in changed:
                 self._forget(unit.name)
-            self._call(lambda rpc: rpc.reloadConfig())
             self._tolerating(_ALREADY_ADDED, lambda rpc: rpc.addProcessGroup(unit.name))
             self._tolerating(_ALREADY_STARTED, lambda rpc: rpc.startProcess(unit.name, False))
 
-    def restart(self, name: str) -> None:
-        """Stop a unit and start it again."""
+    def halt(self, name: str) -> None:
+        """Stop a unit and leave it stopped; ``apply`` starts it again."""
         with self._locked():
             self._tolerating(_NOT_RUNNING, lambda rpc: rpc.stopProcess(name, True))
-            self._tolerating(_ALREADY_STARTED, lambda rpc: rpc.startProcess(name, False))
 
     def remove(self, name: str) -> None:
         """Stop a unit and forget it, with its log, data and descriptor; nothing if there is none."""
@@ -188,16 +194,18 @@ class Supervisor:
             {name: value for name, value in os.environ.items() if name.startswith("MLSCALE_")}
         )
         own = {MARKER: str(self.layout.directory), "TMPDIR": str(self.layout.scratch)}
-        return {**kept, **own, "PYTHONUNBUFFERED": "1"}
+        # In any locale: paths and logs are UTF-8.
+        return {**kept, **own, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
 
     def _write_config(self) -> None:
         for folder in (self.layout.units, self.layout.logs):
             folder.mkdir(parents=True, exist_ok=True)
-        self.layout.socket.parent.mkdir(mode=0o700, exist_ok=True)
+        _require_own(self.layout.socket.parent)
         self.layout.scratch.mkdir(mode=0o700, exist_ok=True)
         self.layout.socket.unlink(missing_ok=True)
         directory = str(self.layout.directory).replace("%", "%%")
-        self.layout.config.write_text(
+        write_text_atomically(
+            self.layout.config,
             f"""[unix_http_server]
 file={self.layout.socket}
 chmod=0700
@@ -214,9 +222,8 @@ identifier=mlscale
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 
 [include]
-files={directory}/units/*.ini
+files=units/*.ini
 """,
-            encoding="utf-8",
         )
 
     @contextmanager
@@ -231,8 +238,15 @@ files={directory}/units/*.ini
         from supervisor.xmlrpc import SupervisorTransport
 
         transport = SupervisorTransport(None, None, f"unix://{self.layout.socket}")
-        with ServerProxy("http://127.0.0.1", transport=transport) as proxy:
-            return ask(cast("Any", proxy).supervisor)
+        try:
+            with ServerProxy("http://127.0.0.1", transport=transport) as proxy:
+                return ask(cast("Any", proxy).supervisor)
+        except Fault as fault:
+            if fault.faultCode != _SHUTTING_DOWN:
+                raise
+            raise ConnectionError("supervisord is shutting down") from fault
+        except (ProtocolError, HTTPException) as error:  # it died while it answered
+            raise ConnectionError(f"supervisord broke off: {error}") from error
 
     def _tolerating(self, fault_code: int, ask: Callable[[Any], Any]) -> None:
         try:
@@ -251,6 +265,16 @@ def _state(info: dict[str, Any]) -> UnitState:
     else:
         status = UnitStatus.FAILED if info["statename"] == "FATAL" else UnitStatus.STOPPED
     return UnitState(info["name"], status, info["pid"], info["description"] or info["statename"])
+
+
+def _require_own(folder: Path) -> None:
+    """Make ``folder``, or refuse one that another user of this machine made first."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        fix = f"have its owner or root remove {folder}"
+        raise Refused(Problem(f"{folder} belongs to another user of this machine", fix=fix))
+    folder.chmod(0o700)
 
 
 def _until(true: Callable[[], bool], seconds: float, otherwise: Callable[[], str]) -> None:

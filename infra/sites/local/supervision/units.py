@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.core.errors import DamagedState, Problem
-from workloads.jobs import REFUSED_EXIT_CODE, write_json_atomically
+from workloads.jobs import REFUSED_EXIT_CODE, write_json_atomically, write_text_atomically
 
 
 class UnitStatus(StrEnum):
@@ -64,16 +64,10 @@ class Unit:
         return "\n".join(lines) + "\n"
 
 
-def write_unit(folder: Path, unit: Unit, ini: str) -> bool:
-    """Write a unit's files; True when that changed anything that supervisord knows of."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{unit.name}.ini"
-    changed = not path.exists() or path.read_text(encoding="utf-8") != ini
-    if changed:
-        path.write_text(ini, encoding="utf-8")
-        path.chmod(0o600)
+def write_unit(folder: Path, unit: Unit, ini: str) -> None:
+    """Write a unit's files: ``ini`` for supervisord, the descriptor for us."""
+    write_text_atomically(folder / f"{unit.name}.ini", ini)
     write_json_atomically(folder / f"{unit.name}.json", asdict(unit))
-    return changed
 
 
 def read_unit(folder: Path, name: str) -> Unit | None:
