@@ -14,8 +14,12 @@ from collections.abc import Callable
 
 
 def call_when_orphaned(leave: Callable[[], None], every_seconds: float = 0.5) -> None:
-    """Call ``leave`` once, from a daemon thread, when this process's parent has died."""
-    parent = os.getppid()
+    """Call ``leave`` once, from a daemon thread, when this process's parent has died.
+
+    The parent is the one that ``MLSCALE_PARENT`` names, set by the script that became this process:
+    it may have died already, while Python was importing. The variable is taken away.
+    """
+    parent = int(os.environ.pop("MLSCALE_PARENT", "") or os.getppid())
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -31,7 +31,7 @@ folder=$PWD
 while [ "$folder" != / ] && [ ! -f "$folder/scripts/engine/host.py" ]; do
   folder=${folder%/*}; folder=${folder:-/}
 done
-exec "${MLSCALE_PYTHON:-$folder/.venv/bin/python}" -P -m scripts.engine.host "$@"
+MLSCALE_PARENT=$PPID exec "${MLSCALE_PYTHON:-$folder/.venv/bin/python}" -P -m scripts.engine.host "$@"
 """
 
 

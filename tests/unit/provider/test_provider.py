@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import socket
 from collections.abc import Iterator
 from concurrent import futures
@@ -45,6 +47,10 @@ class _Vault(Handler[_VaultInputs]):
             raise InitFailed(inputs.name, outputs, ["it does not answer", "port closed"])
         if inputs.fails == "ours":
             raise DamagedState(Problem("torn", file="x", fix="mend x"))
+        if inputs.fails == "full":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/lake/objects")
+        if inputs.fails == "absent":
+            raise FileNotFoundError(errno.ENOENT, "no such file", "/lake/objects")
         if inputs.fails == "bug":
             raise ZeroDivisionError("oops")
         return inputs.name, outputs
@@ -203,7 +209,12 @@ def test_something_that_exists_but_does_not_work_is_kept_in_state(provider: Any)
 
 @pytest.mark.parametrize(
     ("fails", "expected", "unexpected"),
-    [("ours", "x: torn. Fix: mend x", "Traceback"), ("bug", "unexpected ZeroDivisionError", "~")],
+    [
+        ("ours", "x: torn. Fix: mend x", "Traceback"),
+        ("full", "No space left on device: /lake/objects", "Traceback"),
+        ("absent", "unexpected FileNotFoundError", "~"),
+        ("bug", "unexpected ZeroDivisionError", "~"),
+    ],
 )
 def test_errors_reach_the_engine_readably(
     provider: Any, fails: str, expected: str, unexpected: str

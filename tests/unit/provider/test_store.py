@@ -35,6 +35,38 @@ def test_a_store_goes_without_a_trace(tmp_path: Path, context: Context) -> None:
     assert not (tmp_path / "stores").exists()
 
 
+def test_a_delete_that_was_killed_half_way_is_finished_by_the_next(
+    tmp_path: Path, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "stores" / "p-s" / "lake"
+    handler = _made(path, context)
+    (path / "catalog.db").write_text("x")
+    (tmp_path / "mine").write_text("x")
+    (path / "elsewhere").symlink_to(tmp_path)
+
+    def killed(folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("infra.sites.local.provider.handlers.store.shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            handler.delete(str(path), {"protect": False}, context)
+    assert handler.read(str(path), {}) is not None
+    assert handler.check({"path": str(path), "min_free_gib": 0}) == []
+    handler.delete(str(path), {"protect": False}, context)
+    assert not (tmp_path / "stores").exists()
+    assert (tmp_path / "mine").exists()
+
+
+def test_what_a_kill_left_of_the_mark_is_no_strangers_file(tmp_path: Path) -> None:
+    (tmp_path / ".store.json.abc123").write_text("{")
+    known = {"path": str(tmp_path), "min_free_gib": 0}
+    assert StoreHandler().check(known) == []
+    (tmp_path / "thesis.tex").write_text("mine")
+    assert "no store of ours" in StoreHandler().check(known)[0].reason
+    assert StoreHandler().check({"min_free_gib": 1e9}) == []
+
+
 def test_a_protected_store_survives_and_says_so(
     tmp_path: Path, context: Context, said: list[str]
 ) -> None:

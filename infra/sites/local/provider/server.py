@@ -6,6 +6,7 @@ inputs of a diff and can't report a resource that exists but failed to start.
 
 from __future__ import annotations
 
+import errno
 import json
 import threading
 import time
@@ -32,6 +33,16 @@ from infra.sites.local.provider.schema import package_schema
 from infra.sites.local.provider.values import UNKNOWN, from_struct, to_struct
 
 _PROGRESS_SECONDS = 1.0
+_THE_MACHINES_FAULT = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EMFILE,
+    errno.ENAMETOOLONG,
+}
+"""Errors of the operating system that say all there is to say; no traceback explains them better."""
 
 
 class LocalProvider(provider_pb2_grpc.ResourceProviderServicer):
@@ -234,9 +245,19 @@ class LocalProvider(provider_pb2_grpc.ResourceProviderServicer):
             _abort_with_partial_state(context, error, inputs or {}, secrets)
         except MlscaleError as error:
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+        except OSError as error:
+            if error.errno not in _THE_MACHINES_FAULT:
+                _abort_with_traceback(context, error)
+            where = f": {error.filename}" if error.filename else ""
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"{error.strerror}{where}")
         except Exception as error:  # noqa: BLE001 - the engine has to hear of anything
-            where = "".join(traceback.format_exception(error))
-            context.abort(grpc.StatusCode.UNKNOWN, f"unexpected {type(error).__name__}: {where}")
+            _abort_with_traceback(context, error)
+
+
+def _abort_with_traceback(context: Any, error: Exception) -> NoReturn:
+    where = "".join(traceback.format_exception(error))
+    context.abort(grpc.StatusCode.UNKNOWN, f"unexpected {type(error).__name__}: {where}")
+    raise AssertionError("abort raises")
 
 
 def _throttled(say: Callable[[str], None]) -> Callable[[str], None]:

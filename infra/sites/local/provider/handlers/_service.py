@@ -6,10 +6,10 @@ import time
 from abc import abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
-from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 from pydantic import Field
 
@@ -27,6 +27,8 @@ from infra.sites.local.supervision import Layout, Supervisor, Unit, UnitStatus, 
 from infra.sites.local.supervision.ports import is_free
 
 _POLL_SECONDS = 0.1
+_DIRECT = build_opener(ProxyHandler({}))
+"""What listens on loopback is never behind the proxy that the environment may name."""
 
 
 class ServiceInputs(Inputs):
@@ -139,11 +141,11 @@ class ServiceHandler(Handler[ServiceInputsT], Generic[ServiceInputsT]):
 
 
 def http_unhealthy(url: str) -> str | None:
-    """Why ``url`` doesn't answer with 200, None when it does."""
+    """Why ``url`` doesn't answer with 200 within 2 s, None when it does."""
     try:
-        with urlopen(url, timeout=2) as answer:
+        with _DIRECT.open(url, timeout=2) as answer:
             return None if answer.status == 200 else f"{url} answered {answer.status}"
-    except (URLError, OSError) as error:
+    except (OSError, HTTPException) as error:
         return f"{url}: {getattr(error, 'reason', error)}"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -69,4 +68,3 @@ class StepHandler(Handler[StepInputsT], Generic[StepInputsT]):
         layout = Layout(Path(directory))
         if layout.directory.exists():
             Supervisor(layout).remove(name)
-            shutil.rmtree(layout.data(name), ignore_errors=True)

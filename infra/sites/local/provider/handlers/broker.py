@@ -10,11 +10,9 @@ from pydantic import Field
 from infra.core.errors import MissingTool
 from infra.core.places import cache_dir
 from infra.sites.local.provider.handler import Failure, Properties
-from infra.sites.local.provider.handlers._service import (
-    ServiceHandler,
-    ServiceInputs,
-)
+from infra.sites.local.provider.handlers._service import ServiceHandler, ServiceInputs
 from infra.sites.local.supervision import Layout, Unit, reserve
+from workloads.jobs import write_text_atomically
 
 
 class BrokerInputs(ServiceInputs):
@@ -77,6 +75,5 @@ def _cluster_id(directory: Path) -> str:
 
     path = directory / "cluster-id"
     if not path.exists():
-        directory.mkdir(parents=True, exist_ok=True)
-        path.write_text(new_cluster_id(), encoding="utf-8")
+        write_text_atomically(path, new_cluster_id())
     return path.read_text(encoding="utf-8")

@@ -16,6 +16,7 @@ from infra.sites.local.provider.handlers._service import (
     required_tool,
 )
 from infra.sites.local.supervision import Layout, Unit
+from workloads.jobs import write_text_atomically
 
 
 class PrometheusInputs(ServiceInputs):
@@ -43,12 +44,11 @@ class PrometheusHandler(ServiceHandler[PrometheusInputs]):
     def prepare(self, inputs: PrometheusInputs, layout: Layout, port: int) -> Unit:
         """Write configuration and rules; a change of either restarts it."""
         data = layout.data(inputs.unit)
-        data.mkdir(parents=True, exist_ok=True)
         rules, config = data / "rules.yml", data / "prometheus.yml"
         itself = {"job": inputs.unit, "address": f"127.0.0.1:{port}"}
         rules_text, config_text = _rendered(inputs, str(rules), [*inputs.targets, itself])
-        rules.write_text(rules_text, encoding="utf-8")
-        config.write_text(config_text, encoding="utf-8")
+        write_text_atomically(rules, rules_text)
+        write_text_atomically(config, config_text)
         command = (
             _program(),
             f"--config.file={config}",

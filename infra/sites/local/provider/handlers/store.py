@@ -39,17 +39,19 @@ class StoreHandler(Handler[StoreInputs]):
 
     def check(self, known: Properties) -> list[Failure]:
         """Room on the disk, and no stranger's files in the folder."""
+        if "path" not in known:
+            return []
         path = Path(known["path"])
         failures = []
         free_gib = shutil.disk_usage(_existing(path)).free / _GIB
-        wanted_gib = known["min_free_gib"]
+        wanted_gib = known.get("min_free_gib", 0)
         if free_gib < wanted_gib:
             reason = (
                 f"the disk under {path} has {free_gib:.2f} GiB free, expected {wanted_gib} GiB. "
                 "Fix: make room, or lower stores.*.min_free_gib"
             )
             failures.append(Failure("path", reason))
-        if path.is_dir() and not (path / _MARK).exists() and any(path.iterdir()):
+        if path.is_dir() and not (path / _MARK).exists() and any(map(_is_strange, path.iterdir())):
             reason = f"{path} holds files that are no store of ours. Fix: choose another folder"
             failures.append(Failure("path", reason))
         return failures
@@ -96,12 +98,23 @@ class StoreHandler(Handler[StoreInputs]):
             context.warn(f"store {state.get('name')} is protected: kept in {path}")
             return
         if (path / _MARK).exists():
-            shutil.rmtree(path)
-        remove_if_empty(path.parent, path.parent.parent, path.parent.parent.parent)
+            # The mark goes last: after a kill half-way it still says whose files these are.
+            for entry in path.iterdir():
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry)
+                elif entry.name != _MARK:
+                    entry.unlink()
+            (path / _MARK).unlink()
+        remove_if_empty(path, path.parent, path.parent.parent, path.parent.parent.parent)
 
 
 def _outputs(path: Path) -> Properties:
     return {"catalog": str(path / "catalog.db"), "objects": str(path / "objects")}
+
+
+def _is_strange(entry: Path) -> bool:
+    """Not what a kill while the mark was first written leaves."""
+    return not entry.name.startswith(f".{_MARK}.")
 
 
 def _existing(path: Path) -> Path:

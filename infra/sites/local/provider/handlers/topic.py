@@ -45,6 +45,8 @@ class TopicHandler(Handler[TopicInputs]):
         try:
             found: Mapping[str, Any] | None = describe_topic(bootstrap, name, _ASK_SECONDS)
         except MissingTool:
+            if not state:  # an import, which has nothing to fall back on
+                raise
             inputs = {
                 key: state[key] for key in ("bootstrap", "name", "partitions", "retention_hours")
             }
