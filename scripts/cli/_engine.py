@@ -7,13 +7,13 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from infra.core.errors import DamagedState, EngineFailed, MissingTool, Problem
 from infra.core.places import ROOT
-
-PROJECT = "mlscale"
+from scripts.cli._local import PROJECT
 
 
 class Engine:
@@ -40,43 +40,46 @@ class Engine:
 
         ``quiet`` keeps its output to itself unless it fails.
         """
-        command = [self._program, *arguments, "--stack", self.stack, "--cwd", str(ROOT)]
-        done = subprocess.run(
-            command, env=self._environment, capture_output=quiet, text=True, check=False
-        )
+        done = self._ended(*arguments, "--stack", self.stack, captured=quiet)
         if done.returncode != 0:
             said = f": {(done.stderr or done.stdout).strip()[-3000:]}" if quiet else ""
             raise EngineFailed(Problem(f"`pulumi {' '.join(arguments)}` failed{said}"))
 
     def outputs(self) -> dict[str, Any]:
         """The stack's outputs; secrets stay masked."""
-        command = [self._program, "stack", "output", "--json"]
-        done = subprocess.run(
-            [*command, "--stack", self.stack, "--cwd", str(ROOT)],
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = self._ended("stack", "output", "--json", "--stack", self.stack)
         if done.returncode != 0:
             fix = f"mlscale up {self.stack}"
             raise EngineFailed(Problem(f"no outputs: {done.stderr.strip()}", fix=fix))
         return dict(json.loads(done.stdout))
 
-    def prepare(self) -> None:
-        """Make the stack if there is none, refuse an unreadable state, clear a dead owner's lock."""
+    def prepare(self) -> bool:
+        """Refuse an unreadable state, clear a dead owner's lock; False when there is no such stack."""
         self._require_readable_state()
-        if self._exists():
-            if self._has_only_dead_owners():
-                self.run("cancel", "--yes", quiet=True)
-            return
-        self.run("stack", "init", quiet=True)
+        if not self._exists():
+            return False
+        if self._has_only_dead_owners():
+            self.run("cancel", "--yes", quiet=True)
+        return True
+
+    def _ended(self, *arguments: str, captured: bool = True) -> subprocess.CompletedProcess[str]:
+        """``pulumi`` with ``arguments``, once it has ended.
+
+        Ctrl-C reaches the engine too, which ends its operation in order: it is waited for, never killed.
+        """
+        pipe = subprocess.PIPE if captured else None
+        command = [self._program, *arguments, "--cwd", str(ROOT)]
+        with subprocess.Popen(
+            command, env=self._environment, stdout=pipe, stderr=pipe, text=True, errors="replace"
+        ) as engine:
+            while True:
+                with suppress(KeyboardInterrupt):
+                    said, complained = engine.communicate()
+                    break
+        return subprocess.CompletedProcess(command, engine.returncode, said, complained)
 
     def _exists(self) -> bool:
-        command = [self._program, "stack", "ls", "--json", "--cwd", str(ROOT)]
-        done = subprocess.run(
-            command, env=self._environment, capture_output=True, text=True, check=False
-        )
+        done = self._ended("stack", "ls", "--json")
         if done.returncode != 0:
             raise EngineFailed(Problem(f"the state can't be reached: {done.stderr.strip()}"))
         return any(stack["name"] == self.stack for stack in json.loads(done.stdout))
@@ -110,9 +113,10 @@ class Engine:
             return
         for lock in (folder / "locks" / "organization" / PROJECT / self.stack).glob("*.json"):
             try:
-                yield json.loads(lock.read_text(encoding="utf-8"))
+                owner = json.loads(lock.read_text(encoding="utf-8"))
             except (ValueError, OSError):
-                yield {}
+                owner = None
+            yield owner if isinstance(owner, dict) else {}
 
     def _state_file(self) -> Path | None:
         folder = self._backend_folder()
@@ -123,8 +127,8 @@ class Engine:
         url = self._environment.get("PULUMI_BACKEND_URL") or _project_backend()
         if not url.startswith("file://"):
             return None
-        path = url.removeprefix("file://")
-        return Path(path).expanduser() / ".pulumi"
+        path = url.removeprefix("file://").partition("?")[0]
+        return ROOT / Path(path).expanduser() / ".pulumi"
 
 
 def _project_backend() -> str:
@@ -137,9 +141,12 @@ def _project_backend() -> str:
 def _is_dead(owner: dict[str, Any]) -> bool:
     import psutil
 
-    if owner.get("hostname") != socket.gethostname() or "pid" not in owner:
+    pid = owner.get("pid")
+    if owner.get("hostname") != socket.gethostname() or not isinstance(pid, int):
         return False
     try:
-        return "pulumi" not in psutil.Process(owner["pid"]).name()
+        return "pulumi" not in psutil.Process(pid).name()
     except psutil.NoSuchProcess:
         return True
+    except psutil.AccessDenied:
+        return False

@@ -36,13 +36,16 @@ def command(
 
 
 def _table(console: Console, findings: dict[str, Finding], purposes: dict[str, str]) -> None:
+    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("tool", "version", "where", "state", box=None, pad_edge=False)
     for name, finding in findings.items():
-        state = f"[green]ok[/] {finding.detail}" if finding.usable else f"[red]{finding.missing}[/]"
-        table.add_row(name, finding.version or "-", finding.path or "-", state)
+        state = Text("ok ", "green") if finding.usable else Text(finding.missing or "", "red")
+        state.append(finding.detail, "default")
+        table.add_row(name, finding.version or "-", escape(finding.path or "-"), state)
     console.print(table)
     for name, finding in findings.items():
         if finding.fix:
-            console.print(f"\n[bold]{name}[/] ({purposes[name]}): {finding.fix}")
+            console.print(f"\n[bold]{name}[/] ({purposes[name]}): {escape(finding.fix)}")

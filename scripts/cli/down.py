@@ -15,11 +15,19 @@ def command(
 ) -> None:
     """Take a stack down; a protected store stays where it is, and says so.
 
+    A stack that was never up is down already. Exits with 3 when there is no such stack at all.
+
     Example: mlscale down local
     """
+    from infra import spec
+    from infra.core.places import ROOT
     from scripts.cli._engine import Engine
+    from scripts.cli._local import take_leftovers_down
 
     engine = Engine(stack)
-    engine.prepare()
-    engine.run("destroy", "--yes", quiet=as_json)
+    if engine.prepare():
+        engine.run("destroy", "--yes", quiet=as_json)
+    else:
+        spec.read(stack, ROOT)
+    take_leftovers_down(stack)
     emit({"stack": stack, "state": "down"}, as_json, lambda console: None)

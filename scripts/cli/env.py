@@ -19,10 +19,10 @@ def engine_environment() -> dict[str, str]:
     The passphrase of the local stack is empty: its secrets are guarded by the file system
     (docs/local.md says how to change that).
     """
-    path = os.environ.get("PATH", "")
+    path = [entry for entry in os.environ.get("PATH", "").split(os.pathsep) if entry]
     tools = str(Path(sys.executable).parent)
     wanted = {
-        "PATH": path if tools in path.split(os.pathsep) else f"{tools}{os.pathsep}{path}",
+        "PATH": os.pathsep.join(path if tools in path else [tools, *path]),
         "PULUMI_SKIP_UPDATE_CHECK": os.environ.get("PULUMI_SKIP_UPDATE_CHECK", "1"),
     }
     if not {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"} & os.environ.keys():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -37,10 +38,9 @@ def command(
     if unit is not None and not chosen:
         expected = ", ".join(log.stem for log in logs) or f"none: `mlscale up {stack}` starts them"
         raise BadInput(Problem(f"no unit `{unit}` in stack {stack}", expected=expected))
-    positions = {log: log.stat().st_size for log in chosen}
+    positions = dict.fromkeys(chosen, 0)
     for log in chosen:
-        text = log.read_text(encoding="utf-8", errors="replace")
-        for line in text.splitlines()[-lines:] if lines else ():
+        for line in deque(_grown(log, positions, whole=follow), maxlen=lines):
             _say(log.stem, line, as_json)
     while follow:
         for log in chosen:
@@ -49,8 +49,8 @@ def command(
         time.sleep(_POLL_SECONDS)
 
 
-def _grown(log: Path, positions: dict[Path, int]) -> Iterator[str]:
-    """Whole lines that came since; a rotated log is read from its start."""
+def _grown(log: Path, positions: dict[Path, int], whole: bool = True) -> Iterator[str]:
+    """Lines that came since, only ``whole`` ones or all; a rotated log is read from its start."""
     try:
         size = log.stat().st_size
     except FileNotFoundError:
@@ -59,9 +59,10 @@ def _grown(log: Path, positions: dict[Path, int]) -> Iterator[str]:
     with log.open("rb") as stream:
         stream.seek(start)
         text = stream.read()
-    whole = text[: text.rfind(b"\n") + 1]
-    positions[log] = start + len(whole)
-    yield from whole.decode("utf-8", errors="replace").splitlines()
+    if whole:
+        text = text[: text.rfind(b"\n") + 1]
+    positions[log] = start + len(text)
+    yield from text.decode("utf-8", errors="replace").splitlines()
 
 
 def _say(unit: str, line: str, as_json: bool) -> None:

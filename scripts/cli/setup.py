@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from infra.core.errors import BadInput, Problem
+from infra.core.errors import BadInput, MissingTool, Problem
 from scripts.cli._output import emit
 
 
@@ -16,6 +16,8 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Say what was done as JSON.")] = False,
 ) -> None:
     """Build or fetch the tools that doctor misses; kill it and run it again as you like.
+
+    Exits with 5 when something is still missing that only you can put in place.
 
     Example: mlscale setup --only kafka
     """
@@ -42,3 +44,5 @@ def command(
             if finding.fix:
                 typer.echo(f"  fix: {finding.fix}", err=True)
     emit(done, as_json, lambda console: None)
+    if any(state != "ready" for state in done.values()):
+        raise typer.Exit(MissingTool.exit_code)

@@ -66,6 +66,7 @@ def _address(units: list[dict[str, Any]], name: str) -> str:
 
 
 def _table(console: Console, stack: str, units: list[dict[str, Any]]) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     if not units:
@@ -76,5 +77,5 @@ def _table(console: Console, stack: str, units: list[dict[str, Any]]) -> None:
         good = unit["status"] in ("running", "finished")
         status = f"[{'green' if good else 'red'}]{unit['status']}[/]"
         pid = str(unit["pid"] or "-")
-        table.add_row(unit["unit"], status, pid, unit["url"] or "-", unit["detail"])
+        table.add_row(unit["unit"], status, pid, unit["url"] or "-", escape(unit["detail"]))
     console.print(table)
