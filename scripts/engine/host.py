@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent import futures
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -46,9 +47,9 @@ class Host(language_pb2_grpc.LanguageRuntimeServicer):
 
     def stop(self) -> None:
         """End every child and let ``main`` return."""
+        self.done.set()
         for child in list(self._children):
             child.terminate()
-        self.done.set()
 
     def Handshake(self, request: Any, context: Any) -> Any:
         """Learn where the engine listens."""
@@ -104,8 +105,12 @@ class Host(language_pb2_grpc.LanguageRuntimeServicer):
         child = self._start(
             [_python(request.info), "-u", "-P", str(Path(__file__).with_name("runner.py"))],
             cwd=request.pwd,
-            env={**os.environ, "PULUMI_RUN_SETTINGS": json.dumps(payload)},
+            stdin=subprocess.PIPE,
         )
+        assert child.stdin
+        # Through a pipe: an environment can be read by others of the same user, and is short.
+        with suppress(BrokenPipeError), child.stdin as stdin:
+            stdin.write(json.dumps(payload).encode())
         exit_code = self._wait(child)
         if exit_code == BAIL_EXIT_CODE:
             return language_pb2.RunResponse(bail=True)
@@ -124,11 +129,15 @@ class Host(language_pb2_grpc.LanguageRuntimeServicer):
         context.add_callback(child.terminate)
         assert child.stdout and child.stderr
         yield from _streamed({"stdout": child.stdout, "stderr": child.stderr})
-        yield language_pb2.RunPluginResponse(exitcode=self._wait(child))
+        with child.stdout, child.stderr:
+            exit_code = self._wait(child)
+        yield language_pb2.RunPluginResponse(exitcode=exit_code)
 
     def _start(self, command: list[str], **options: Any) -> subprocess.Popen[bytes]:
         child = cast("subprocess.Popen[bytes]", subprocess.Popen(command, **options))
         self._children.add(child)
+        if self.done.is_set():  # told to leave while it was starting
+            child.terminate()
         return child
 
     def _wait(self, child: subprocess.Popen[bytes]) -> int:

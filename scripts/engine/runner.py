@@ -1,6 +1,6 @@
 """Runs one Pulumi program inside the process that the language host started for it.
 
-The settings come as JSON in ``PULUMI_RUN_SETTINGS``; exit code 32 means that the error was already
+The settings come as JSON on standard input; exit code 32 means that the error was already
 reported to the engine (the code that the official host uses too).
 """
 
@@ -25,7 +25,7 @@ def main() -> None:
     from pulumi.runtime.stack import run_in_stack
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the engine ends the operation, not the program
-    settings = json.loads(os.environ.pop("PULUMI_RUN_SETTINGS"))
+    settings = json.load(sys.stdin)
     pulumi.runtime.set_all_config(settings["config"], settings["secret_keys"])
     pulumi.runtime.configure(pulumi.runtime.Settings(**settings["settings"]))
     program = settings["program"]
