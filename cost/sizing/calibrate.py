@@ -47,6 +47,10 @@ _NOISE = 0.04
 
 _FEWEST_ROWS = 12
 
+_MOST_ACTIVATIONS = 0.8
+"""Prior on the share of the counted activations that is held at once. Tables that hold no run near
+the limit of memory would let all of them count, and call runs that did fit impossible."""
+
 # Name -> (prior, width in log units). The priors are what the papers named in ``steptime`` or the
 # counting of bytes lead one to expect: a third of the forward and backward pass again for
 # recomputation; 34 bytes of activations read and written about three times; logits in 16 and 32
@@ -223,7 +227,7 @@ def _memory_margin(columns: Configurations) -> float:
     state = memory_bytes(columns, margin=0.0)
     rest = memory_bytes(columns, margin=1.0) - state
     room = columns.memory_bytes - RESERVED_BYTES - state
-    return float(f"{min(1.0, 0.9 * float(np.min(room / rest))):.4g}")
+    return float(f"{min(_MOST_ACTIVATIONS, 0.9 * float(np.min(room / rest))):.4g}")
 
 
 def calibrated(table: Path, rows: Sequence[Row]) -> tuple[Model, Law]:

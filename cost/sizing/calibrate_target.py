@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from statistics import median
 from typing import cast
 
 import numpy as np
@@ -14,7 +13,15 @@ from cost.sizing.convergence import Workload, find_workload
 from cost.sizing.hardware import REFERENCE
 from cost.sizing.residual import conformal_quantile
 from cost.sizing.tables import Row
-from cost.sizing.target import Family, Law, Run, fixed_parts, read_run, sample_exchange_seconds
+from cost.sizing.target import (
+    Family,
+    Law,
+    Run,
+    by_configuration,
+    fixed_parts,
+    read_run,
+    sample_exchange_seconds,
+)
 
 Floats = NDArray[np.float64]
 
@@ -40,18 +47,12 @@ class Cell:
 
 def read_cells(rows: Sequence[Row]) -> list[Cell]:
     """Measured rows of known workloads, grouped by configuration."""
-    groups: dict[tuple[object, ...], list[Run]] = {}
-    for row in rows:
-        if not row.text("minutes") or find_workload(row.text("workload")) is None:
-            continue
-        run = read_run(row, measured=True)
-        key = (run.workload, run.device.name, run.accelerators, run.nodes, run.batch)
-        groups.setdefault(key, []).append(run)
-    cells = []
-    for runs in groups.values():
-        minutes = tuple(cast("float", run.minutes) for run in runs)
-        cells.append(Cell(replace(runs[0], minutes=median(minutes)), minutes))
-    return cells
+    runs = [
+        read_run(row, measured=True)
+        for row in rows
+        if row.text("minutes") and find_workload(row.text("workload")) is not None
+    ]
+    return [Cell(run, minutes) for run, minutes in by_configuration(runs)]
 
 
 def fit_law(cells: Sequence[Cell]) -> Law:

@@ -13,8 +13,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
+from statistics import median
 from typing import Any, cast
 
 import numpy as np
@@ -325,6 +326,24 @@ _TILT_DECADES = 3.0
 """The curve's own error counts in full over e^3 (a factor 20) in batch."""
 
 
+def by_configuration(runs: Sequence[Run]) -> list[tuple[Run, tuple[float, ...]]]:
+    """Runs of the same configuration as one, with the median of their minutes, and all of them.
+
+    Ten submitters of one system are one fact about the law: counted ten times, they would pull it
+    to their configuration and make it too sure of itself.
+    """
+    groups: dict[Run, list[float]] = {}
+    for run in runs:
+        groups.setdefault(replace(run, minutes=None, fabric_gb_s=0.0), []).append(
+            cast("float", run.minutes)
+        )
+    first = {replace(run, minutes=None, fabric_gb_s=0.0): run for run in reversed(runs)}
+    return [
+        (replace(first[key], minutes=median(minutes)), tuple(minutes))
+        for key, minutes in groups.items()
+    ]
+
+
 def predict_minutes(
     known: Sequence[Row] | Sequence[Mapping[str, object]],
     ask: Sequence[Row] | Sequence[Mapping[str, object]],
@@ -339,9 +358,8 @@ def predict_minutes(
     accelerator, with a note and no figure.
     """
     law = law or shipped_law()
-    measured = [
-        read_run(row, measured=True) for row in _rows(known, "known") if row.text("minutes")
-    ]
+    every = [read_run(row, measured=True) for row in _rows(known, "known") if row.text("minutes")]
+    measured = [run for run, _ in by_configuration(every)]
     families: dict[str, Family | str] = {}
     answers = []
     for row in _rows(ask, "ask"):
@@ -368,8 +386,8 @@ def predict_minutes(
 def _family(name: str, runs: Sequence[Run], law: Law) -> Family | str:
     try:
         return Family(runs, law, find_workload(name))
-    except BadInput as error:
-        return error.problems[0].message
+    except BadInput:
+        return f"nothing is known of the workload {name!r}: no known run of it has minutes"
 
 
 def _rows(rows: Sequence[Row] | Sequence[Mapping[str, object]], name: str) -> list[Row]:
