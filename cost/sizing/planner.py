@@ -129,7 +129,7 @@ def plan_training(
     nothing that is on offer.
     """
     model = model or shipped_model()
-    usable = [(offer, kind) for offer in offers or load_offers() if (kind := node_kind(offer))]
+    usable = [(offer, kind) for offer in _listed(offers) if (kind := node_kind(offer))]
     layouts = fastest_layouts(work, model, {kind for _, kind in usable}, counts)
     if not len(layouts.nodes):
         raise Refused(
@@ -153,6 +153,10 @@ def plan_training(
         reasons(work, choice, choices, build.compared(chosen), meets, within),
         len(priced.hours), model.version,
     )  # fmt: skip
+
+
+def _listed(offers: Sequence[Offer] | None) -> Sequence[Offer]:
+    return load_offers() if offers is None else offers
 
 
 def _price(

@@ -27,6 +27,7 @@ DEFAULT_BATCH_TOKENS = 2**21
 2020 at a loss of 2.6 nats."""
 
 NODE_COUNTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+PRECISIONS = ("bf16", "fp16", "fp8", "tf32", "fp32")
 _TENSOR = (1, 2, 4, 8)
 _PIPELINE = (1, 2, 4, 8, 16)
 _MICRO = (1, 2, 4, 8, 16, 32)
@@ -68,6 +69,21 @@ class TrainingWork:
             )
             if not value > 0
         ]
+        problems += [
+            Problem(f"{name} is {value:g}", path=name, expected="above zero, or 0 for none")
+            for name, value in (
+                ("deadline_hours", self.deadline_hours),
+                ("budget_usd", self.budget_usd),
+            )
+            if not value >= 0
+        ]
+        if self.precision not in PRECISIONS:
+            expected = f"one of {', '.join(PRECISIONS)}"
+            problems.append(
+                Problem(
+                    f"unknown precision {self.precision!r}", path="precision", expected=expected
+                )
+            )
         if not 0 <= self.keep_base_fraction <= 1:
             problems.append(Problem("is no fraction", path="keep_base_fraction", expected="0 to 1"))
         if problems:

@@ -16,6 +16,9 @@ from infra.core.errors import BadInput, Problem
 DATA = Path(__file__).with_name("data")
 """Tables and constants that this package ships."""
 
+_BEYOND = 1e18
+"""No figure of these tables comes near it; products of such numbers still stay finite."""
+
 _TRUE, _FALSE = {"true", "1", "yes", "y"}, {"false", "0", "no", "n", ""}
 
 
@@ -42,6 +45,8 @@ class Row:
             value = math.nan
         if not math.isfinite(value):
             raise self.bad(column, f"{text!r} is no number", "a finite number")
+        if abs(value) > _BEYOND:
+            raise self.bad(column, f"{text!r} is beyond all reason", f"at most {_BEYOND:g}")
         return value
 
     def positive(self, column: str, default: float | None = None) -> float | None:
@@ -49,6 +54,13 @@ class Row:
         value = self.number(column, default)
         if value is not None and value <= 0:
             raise self.bad(column, f"{value:g} is not positive", "a number above zero")
+        return value
+
+    def count(self, column: str) -> float:
+        """A whole number above zero that has to be there."""
+        value = self.required(column)
+        if value % 1:
+            raise self.bad(column, f"{value:g} is no count", "a whole number above zero")
         return value
 
     def required(self, column: str) -> float:

@@ -124,7 +124,7 @@ def read_setup(row: Row) -> Setup:
     """A row as numbers. BadInput (file, line, column) when a cell is wrong or a needed one empty."""
     assumed: list[str] = []
     parameters = row.required("params")
-    accelerators = row.required("n_accelerators")
+    accelerators = row.count("n_accelerators")
     sequence = row.positive("seq_len")
     if sequence is None:
         sequence = _DEFAULT_SEQUENCE
