@@ -120,5 +120,6 @@ def _edges(front: Sequence[TrainingChoice]) -> str:
     return (
         f"Otherwise: fastest {fastest.hours:.3g} h for {fastest.usd} USD on {fastest.nodes} x "
         f"{fastest.instance_type}; cheapest {least.usd} USD in {least.hours:.3g} h on {least.nodes} "
-        f"x {least.instance_type}; {len(front)} choices on the front."
+        f"x {least.instance_type}; {len(front)} "
+        f"{'choice' if len(front) == 1 else 'choices'} on the front."
     )

@@ -201,11 +201,15 @@ def spares(replicas: int, availability: float) -> int:
 
 
 def _enough(total: int, needed: int) -> float:
+    """Chance that at most ``total - needed`` are down; in logarithms, as thousands overflow."""
     up = _REPLICA_AVAILABILITY
-    return sum(
-        math.comb(total, down) * (1 - up) ** down * up ** (total - down)
+    return math.fsum(
+        math.exp(
+            math.lgamma(total + 1) - math.lgamma(down + 1) - math.lgamma(total - down + 1)
+            + down * math.log(1 - up) + (total - down) * math.log(up)
+        )
         for down in range(total - needed + 1)
-    )
+    )  # fmt: skip
 
 
 def service_time(
@@ -221,17 +225,25 @@ def service_time(
         ), 0
     share = sevenths / 7
     if work.model is not None and work.model.language:
-        state = decode(work.model, device, work.max_batch)
-        if state is None:
-            return None
-        tokens = work.model.output_tokens
-        whole = state.step_seconds * tokens / _LANGUAGE_EFFICIENCY
-        return ServiceTime(0.0, whole / state.sequences, state.sequences), state.tensor
+        return _language_time(work.model, device, work.max_batch)
     eighths = dict(_MIG_SLICES)[sevenths]
     if work.memory_gib > device.memory_gib * eighths / 8 * 0.9:
         return None
     slower = _against_reference(device) / share
     return ServiceTime(work.fixed_ms / 1000, work.request_ms / 1000 * slower, work.max_batch), 1
+
+
+def _language_time(model: ServedModel, device: Device, most: int) -> tuple[ServiceTime, int] | None:
+    """A whole answer, token by token: every step reads the weights however few sequences there are,
+    so one request alone takes far more than its share of a full batch."""
+    full, alone = decode(model, device, most), decode(model, device, 1)
+    if full is None or alone is None:
+        return None
+    steps = model.output_tokens / _LANGUAGE_EFFICIENCY
+    further = full.sequences - 1
+    each = (full.step_seconds - alone.step_seconds) / further if further else 0.0
+    fixed = alone.step_seconds - each
+    return ServiceTime(fixed * steps, each * steps, full.sequences), full.tensor
 
 
 def _against_reference(device: Device) -> float:
@@ -248,7 +260,7 @@ def plan_serving(work: ServingWork, offers: Sequence[Offer] | None = None) -> Se
     Refused when no machine on offer answers within the bound even when idle.
     """
     found: dict[tuple[str, str], ServingChoice] = {}
-    for offer in offers or load_offers():
+    for offer in load_offers() if offers is None else offers:
         for choice in _choices(work, offer):
             key = (choice.instance_type, choice.slice)
             if key not in found or choice.usd_per_hour < found[key].usd_per_hour:
