@@ -235,6 +235,20 @@ class Bill:
         note = "scales from zero: assumed 0 nodes (nodes in the usage file)"
         self._add(name, Decimal(0), price, usage=True, note=note)
 
+    def own_machine(self, name: str, count: Decimal, why: str, usage_key: str) -> None:
+        """``count`` of one's own machines all month, unless the usage file's ``usage_key`` says
+        otherwise; ``why`` that many."""
+        price = self.book.machine("onprem", self.region, name, spot=False)
+        if price is None:
+            self.refuse(f"no price of {name} on {self.region}")
+            return
+        given = self.book.usage.number(self.resource, usage_key)
+        nodes = count if given is None else given
+        note = f"{why} ({usage_key} in the usage file)"
+        if given is not None:
+            note = f"{given:,} nodes by the usage file"
+        self._add(f"{name} x {nodes:,}", nodes * HOURS_PER_MONTH, price, usage=True, note=note)
+
     def result(self) -> Priced:
         """The outcome. A resource on which nothing was written is refused, never zero."""
         if not (self._charges or self._refusals or self._free):

@@ -44,7 +44,7 @@ def price_one(resource: Resource, stack: Stack, book: PriceBook) -> Priced:
     """Price one resource."""
     bill = Bill(resource, stack, book, region_of(resource, stack))
     resolver = resolver_of(resource.type)
-    if not resource.custom:
+    if not resource.custom and resolver is None:
         bill.free("a component: its children are priced")
     elif resource.op.startswith("read"):
         bill.free("read, not made: billed where it is made")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cost import money
 from cost.catalog import HOURS_PER_MONTH, catalogue_date
 from cost.estimate.diff import Difference
+from cost.estimate.local import UNPRICED
 from cost.estimate.model import Estimate, Outcome, Priced
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def summary(result: Estimate) -> list[str]:
         lines.append(
             f"{stand_ins} charges use another region's price (--exact-region refuses them)"
         )
+    lines += [f"{item.resource.name}: {item.reason}" for item in result.resources
+              if item.reason == UNPRICED]  # fmt: skip
     lines += [f"usage file: nothing took {name}" for name in result.unused]
     return lines
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cost.catalog.model import Offer
 from cost.catalog.store import catalogue_date, catalogue_digest, load_offers
-from cost.sizing.hardware import find_device
 from cost.sizing.lock import Capacity, demand_digest
+from cost.sizing.owned import PROVIDER, by_type, own_offers, price_note, refuse_beyond
 from cost.sizing.planner import TrainingChoice, TrainingPlan, TrainingWork, plan_training
 from cost.sizing.refit import (
     Refit,
@@ -27,7 +26,7 @@ from cost.sizing.serving import ServedModel
 from cost.sizing.shapes import transformer_shape
 from cost.sizing.streams import size_airflow, size_stream
 from cost.sizing.throughput import shipped_model
-from infra.core.errors import MlscaleError, Refused
+from infra.core.errors import MlscaleError, Problem, Refused
 
 if TYPE_CHECKING:
     from infra.spec import Endpoint, PlatformSpec, Training
@@ -75,27 +74,15 @@ def _nothing(reason: str) -> dict[str, Any]:
 
 
 def offers_of(spec: PlatformSpec, site: str) -> list[Offer]:
-    """What a site can provision: its region's offers, or the accelerators that stand there."""
+    """What a site can provision: its region's offers, or the machines that stand there."""
     place = spec.sites[site]
     if place.cloud == "local":
         return []
     if place.cloud == "onprem":
-        return [_owned(site, name, count) for name, count in place.accelerators.items()]
+        return own_offers(site, place.accelerators)
     return [
         one for one in load_offers() if (one.provider, one.region) == (place.cloud, place.region)
     ]
-
-
-def _owned(site: str, accelerator: str, count: int) -> Offer:
-    """Accelerators of one's own as nodes of the usual size; they cost nothing more to use, which
-    is what a preference for them means (a price file gives them one in the estimate)."""
-    device = find_device(accelerator)
-    size = min(device.node_accelerators, count)
-    return Offer(
-        "onprem", site, f"{device.name}x{size}", device.name, None, None, device.name, float(size),
-        device.memory_gib, Decimal(0), None, None, None, None, "declared in the stack",
-        date.max, False,
-    )  # fmt: skip
 
 
 def _training(spec: PlatformSpec, one: Training, rows: Sequence[Any]) -> dict[str, Any]:
@@ -110,9 +97,8 @@ def _training(spec: PlatformSpec, one: Training, rows: Sequence[Any]) -> dict[st
         if not offers:
             tried.append(f"{site}: nothing there that can be sized")
             continue
-        most = sum(spec.sites[site].accelerators.values()) or work.max_accelerators
         try:
-            plan = plan_training(_limited(work, most), offers)
+            plan = _plan_on(spec, site, work, offers)
         except Refused as error:
             tried.append(f"{site}: {error.problems[0].message}")
             continue
@@ -126,14 +112,31 @@ def _training(spec: PlatformSpec, one: Training, rows: Sequence[Any]) -> dict[st
     return {
         "choice": choice_data(best.choice),
         "meets_deadline": best.meets_deadline,
-        "reasons": [*best.reasons, *(f"Not chosen, {text}" for text in tried)],
+        "reasons": [*best.reasons, *price_note(best), *(f"Not chosen, {text}" for text in tried)],
         "alternatives": [choice_data(other) for other in _spread(best)],
         "refit": asdict(refit) if refit else None,
     }
 
 
-def _limited(work: TrainingWork, most: int) -> TrainingWork:
-    return replace(work, max_accelerators=min(most, work.max_accelerators))
+def _plan_on(
+    spec: PlatformSpec, site: str, work: TrainingWork, offers: list[Offer]
+) -> TrainingPlan:
+    """The plan on one site; of one's own accelerators each type by itself, up to what is there."""
+    place = spec.sites[site]
+    if place.cloud != PROVIDER:
+        return plan_training(work, offers)
+    plans: list[TrainingPlan] = []
+    refused: Refused | None = None
+    for group, most in by_type(offers, place.accelerators, work):
+        try:
+            plans.append(plan_training(replace(work, max_accelerators=most), group))
+        except Refused as error:
+            refused = error
+    if not plans:
+        raise refused or Refused(Problem(f"{site} declares no accelerators"))
+    if any(price_note(one) for one in plans):  # nothing to compare a price with: the faster one
+        return min(plans, key=lambda one: (not one.meets_deadline, one.choice.hours_high))
+    return min(plans, key=lambda one: (not one.meets_deadline, one.choice.usd))
 
 
 def as_work(one: Training, refit: Refit | None = None) -> TrainingWork:
@@ -179,7 +182,10 @@ def _endpoint(spec: PlatformSpec, one: Endpoint, rows: Sequence[Any]) -> dict[st
     found: dict[str, Any] = {}
     for site in places:
         try:
-            plan = plan_serving(work, offers_of(spec, site))
+            offers = offers_of(spec, site)
+            plan = plan_serving(work, offers)
+            if spec.sites[site].cloud == PROVIDER:
+                refuse_beyond(plan, offers, spec.sites[site].accelerators)
         except MlscaleError as error:
             found[site] = _nothing(error.problems[0].message)
             continue
@@ -239,7 +245,7 @@ def _serving_data(plan: ServingPlan, fit: ServiceFit | None) -> dict[str, Any]:
         assumed = "Service time from the decode roofline; give --measured once it has run."
     return {
         "choice": plain(asdict(plan.choice)),
-        "reasons": [*plan.reasons, assumed],
+        "reasons": [*plan.reasons, *price_note(plan), assumed],
         "alternatives": [plain(asdict(other)) for other in plan.alternatives],
         "refit": asdict(fit) if fit else None,
     }
