@@ -43,9 +43,10 @@ def build_report(
     """The figures of a month. Sums are exact; nothing is rounded here."""
     cube = Cube(bills, period, options.metric, options.tag_keys)
     total, effective, rows, last_usage = cube.totals()
-    as_of = min(options.as_of or last_usage or period.start, period.end - timedelta(days=1))
-    previous, first, newest = cube.history(as_of)
-    lines = cube.lines(as_of)
+    last = min(last_usage or period.start, period.end - timedelta(days=1))
+    as_of = min(options.as_of or last, period.end - timedelta(days=1))
+    previous, first, newest = cube.history(max(as_of, last))
+    lines = cube.lines(max(as_of, last))
     report = Report(
         title=options.title,
         period=str(period),
@@ -69,6 +70,10 @@ def build_report(
     if rows == 0:
         span = f"they cover {first} to {newest}" if first else "they hold no charge"
         report.notes.append(f"No charges for {period} in the bills given; {span}.")
+    if last > as_of:
+        report.notes.append(
+            f"Charges after {as_of} are in the total; the forecast takes those days as incomplete."
+        )
     if estimate is not None:
         planned = load_estimate(estimate, options.currency, rates)
         to_come = Fraction(report.forecast.remaining_days, period.days)
@@ -87,29 +92,28 @@ def _every_day(period: Period, found: Mapping[date, Decimal]) -> list[tuple[date
 
 
 def _forecast(cube: Cube, period: Period, scope: Mapping[str, str], as_of: date) -> Forecast:
-    return forecast_month_end(
-        {d: v for d, v in cube.daily(scope_sql(scope)).items() if d <= as_of},
+    daily = cube.daily(scope_sql(scope))
+    found = forecast_month_end(
+        {day: value for day, value in daily.items() if day <= as_of},
         period.end,
         as_of,
         fixed=cube.cost_of(scope, "-"),
         start=period.start,
     )
+    spent = cube.cost_of(scope)
+    # Days after as_of are forecast, as nobody knows how much of them is billed yet. Usage dated
+    # outside the month (a late row of its bill) is spent all the same.
+    after = sum((v for day, v in daily.items() if as_of < day < period.end), Decimal(0))
+    late = spent - found.spent - after
+    ends = (max(value + late, spent) for value in (found.expected, found.low, found.high))
+    expected, low, high = ends
+    return replace(found, spent=spent, expected=expected, low=low, high=high)
 
 
 def _budget_state(cube: Cube, period: Period, budget: Budget, as_of: date) -> BudgetState:
     forecast = _forecast(cube, period, budget.scope, as_of)
-    spent = cube.cost_of(budget.scope)
-    # Usage dated outside the month (a late row of its bill) is spent all the same.
-    late = spent - forecast.spent
-    forecast = replace(
-        forecast,
-        spent=spent,
-        expected=forecast.expected + late,
-        low=forecast.low + late,
-        high=forecast.high + late,
-    )
-    decision = decide(budget, spent=spent, forecast=forecast)
-    return BudgetState(budget.name, budget.limit, budget.scope, spent, forecast, decision)
+    decision = decide(budget, spent=forecast.spent, forecast=forecast)
+    return BudgetState(budget.name, budget.limit, budget.scope, forecast.spent, forecast, decision)
 
 
 def _unexplained(cube: Cube, bills: Bills) -> list[Unexplained]:

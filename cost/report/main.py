@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,13 @@ def main_report(
     if isinstance(options.rules, str | Path):
         options = replace(options, rules=tuple(load_rules(read_json(Path(options.rules)))))
     month = Period.parse(period)
+    if options.as_of is not None and not month.start <= options.as_of < month.end:
+        raise BadInput(
+            Problem(
+                f"as-of {options.as_of} isn't in the month",
+                expected=f"{month.start} to {month.end - timedelta(days=1)}",
+            )
+        )
     budgets = load_budgets(budget) if budget is not None else []
     held = load_rates(rates, options.currency)
     folder = Path(out)

@@ -199,7 +199,10 @@ def diff_command(
 @app.command("report")
 def report_command(  # noqa: PLR0913  one parameter an option
     *,
-    bills: Annotated[list[str], typer.Argument(help="Bills: files, folders or patterns.")],
+    bills: Annotated[
+        list[str] | None,
+        typer.Argument(help="Bills: files, folders or patterns; the folder bills/ unless given."),
+    ] = None,
     period: Annotated[str, typer.Option("--period", help="The month, such as 2026-10.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the report.")],
     estimate: Annotated[
@@ -217,6 +220,12 @@ def report_command(  # noqa: PLR0913  one parameter an option
     metric: Annotated[
         str, typer.Option("--metric", help="BilledCost or EffectiveCost.")
     ] = "BilledCost",
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(
+            "--as-of", formats=["%Y-%m-%d"], help="The last day that the bills are complete for."
+        ),
+    ] = None,
     as_json: _Json = False,
 ) -> None:
     """What was spent in a month: FOCUS rows, a workbook and a page, against plan and budget.
@@ -228,11 +237,13 @@ def report_command(  # noqa: PLR0913  one parameter an option
     from cost.report import Options, main_report
 
     given = load_rules(read_json(rules)) if rules else ()
-    options = Options(currency=currency, metric=metric, rules=tuple(given), units=units)
+    options = Options(
+        currency=currency, metric=metric, as_of=_day(as_of), rules=tuple(given), units=units
+    )
     result = main_report(
         period,
         out,
-        sources=bills,
+        sources=bills or ["bills"],
         estimate=estimate,
         budget=budget,
         rates=rates,

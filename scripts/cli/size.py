@@ -280,8 +280,12 @@ def _table(
     asked = ("workload", "model", "scenario", "instance_type", "cloud_instance_equivalent",
              "accelerator", "n_accelerators", "nodes")  # fmt: skip
     shown = [name for name in asked if any(row.get(name) for row in joined)]
-    shown += [name for name in answers[0] if name != "prediction_note"] if answers else []
-    grid = Table(*shown)
+    unanswered = any("no answer" in str(row["prediction_note"]) for row in answers)
+    if answers:
+        shown += [name for name in answers[0] if unanswered or name != "prediction_note"]
+    grid = Table()
+    for name in shown:  # a figure that is cut off would be another figure
+        grid.add_column(name, overflow="fold")
     for row in joined:
         grid.add_row(*("" if row.get(name) is None else str(row[name]) for name in shown))
     console.print(grid)
