@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import shutil
 import subprocess
@@ -51,10 +53,15 @@ def version_tuple(text: str) -> tuple[int, ...]:
 
 
 def output_of(command: list[str], timeout_seconds: float = 20) -> str:
-    """What a short command prints on both streams; "" when it can't be run."""
+    """What a short command prints on both streams; "" when it can't be run, or not in that time."""
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout_seconds, check=False
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_seconds,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
@@ -65,6 +72,7 @@ def replaced(final: Path) -> AbstractContextManager[Path]:
     """A scratch folder beside ``final`` that takes its place when the block ends well.
 
     A kill leaves only the scratch folder, which the next run clears; so ``final`` is whole or absent.
+    Checkouts that share a cache take turns: the folder above is the lock.
     """
     return _Replaced(final)
 
@@ -75,13 +83,19 @@ class _Replaced(AbstractContextManager[Path]):
         self._scratch = final.with_name(f".{final.name}.partial")
 
     def __enter__(self) -> Path:
+        self._scratch.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = os.open(self._scratch.parent, os.O_RDONLY)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
         shutil.rmtree(self._scratch, ignore_errors=True)
-        self._scratch.mkdir(parents=True)
+        self._scratch.mkdir()
         return self._scratch
 
     def __exit__(self, kind: object, *_rest: object) -> None:
-        if kind is None:
-            shutil.rmtree(self._final, ignore_errors=True)
-            self._scratch.replace(self._final)
-        else:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+        try:
+            if kind is None:
+                shutil.rmtree(self._final, ignore_errors=True)
+                self._scratch.replace(self._final)
+            else:
+                shutil.rmtree(self._scratch, ignore_errors=True)
+        finally:
+            os.close(self._lock)

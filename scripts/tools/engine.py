@@ -7,7 +7,6 @@ project's language host, because the module of the official one is not published
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -65,9 +64,11 @@ def find() -> Finding:
         on_path = shutil.which("pulumi")
         have = f"{on_path} is older than {floor}" if on_path else f"no pulumi {floor} or later"
         return Finding("", missing=have, fix="scripts/setup --only engine")
-    version = ".".join(map(str, _version(path)))
-    if not version:
-        return Finding("", path, missing="it doesn't run", fix="scripts/setup --only engine")
+    found = _version(path)
+    version = ".".join(map(str, found))
+    if found < FLOOR:
+        missing = f"it is older than {'.'.join(map(str, FLOOR))}" if found else "it doesn't run"
+        return Finding("", path, version, missing, "scripts/setup --only engine")
     return Finding("built from its Go module" if _is_built() else "official", path, version)
 
 
@@ -81,9 +82,10 @@ def install(progress: Progress) -> None:
 
     Raises ``MissingTool`` when neither the installer nor a Go toolchain is there.
     """
-    if shutil.which("pulumi") and executable():
-        return
-    if not (engine_dir() / "bin" / "pulumi").exists() and not _installed_officially(progress):
+    path = executable()
+    if path and path != str(_venv_bin() / "pulumi"):
+        return  # the user's own, and new enough
+    if not _version(str(engine_dir() / "bin" / "pulumi")) and not _installed_officially(progress):
         _build(progress)
     _link()
 
@@ -115,7 +117,7 @@ def _build(progress: Progress) -> None:
     source = ROOT / "tools" / "engine"
     progress("fetching the engine's modules", 0.0)
     # Not `go mod download`: that asks for every module of the graph, also for those nothing is built from.
-    packages = len(_run([go, "list", "-deps", _MODULE], source).splitlines())
+    packages = max(1, len(_run([go, "list", "-deps", _MODULE], source).splitlines()))
     with replaced(engine_dir()) as scratch:
         (scratch / "bin").mkdir()
         _compile(go, source, scratch / "bin" / "pulumi", packages, progress)
@@ -130,7 +132,9 @@ def _compile(go: str, source: Path, target: Path, packages: int, progress: Progr
     flag = f"-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version={VERSION}"
     command = [go, "build", "-v", "-trimpath", f"-ldflags=-s -w {flag}", "-o", str(target), _MODULE]
     lines: list[str] = []
-    with subprocess.Popen(command, cwd=source, stderr=subprocess.PIPE, text=True) as build:
+    with subprocess.Popen(
+        command, cwd=source, stderr=subprocess.PIPE, text=True, errors="replace"
+    ) as build:
         assert build.stderr
         for line in build.stderr:  # -v prints each package's name once it is compiled
             lines.append(line)
@@ -160,7 +164,8 @@ def _fail(command: list[str], output: str) -> None:
 def _link() -> None:
     """Make the cached engine the environment's ``pulumi``; a re-run repairs the links."""
     source, target = engine_dir() / "bin", _venv_bin()
-    scratch = target / f".pulumi.{os.getpid()}"
+    scratch = target / ".pulumi.partial"
+    scratch.unlink(missing_ok=True)
     scratch.symlink_to(source / "pulumi")
     scratch.replace(target / "pulumi")
 

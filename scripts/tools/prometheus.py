@@ -33,9 +33,21 @@ def find() -> Finding:
 
 
 def install(progress: Progress) -> None:
-    """Unpack Debian's package into the cache; raises ``MissingTool`` elsewhere than on Debian."""
-    if tools.prometheus():
+    """Unpack Debian's package into the cache.
+
+    Raises ``MissingTool`` elsewhere than on Debian, and when one that is on PATH is too old: it comes first.
+    """
+    found = find()
+    if found.usable:
         return
+    if found.path and not Path(found.path).is_relative_to(cache_dir()):
+        raise MissingTool(
+            Problem(
+                f"{found.path}: {found.missing}",
+                expected=f"prometheus {'.'.join(map(str, FLOOR))} or later first on PATH, or none",
+                fix="upgrade it, or install one of https://prometheus.io/download/",
+            )
+        )
     if not (shutil.which("apt-get") and shutil.which("dpkg")):
         raise MissingTool(
             Problem("no prometheus, and no apt-get to fetch it", fix="install prometheus on PATH")
@@ -49,7 +61,9 @@ def install(progress: Progress) -> None:
         options += ["-o", "APT::Sandbox::User=root"]
         _run(["apt-get", *options, "-qq", "update"], scratch)
         _run(["apt-get", *options, "-qq", "download", "prometheus"], scratch)
-        package = next(Path(scratch).glob("prometheus_*.deb"))
+        package = next(Path(scratch).glob("prometheus_*.deb"), None)
+        if package is None:
+            raise MissingTool(Problem("apt-get fetched no package of Prometheus", fix=_FIX))
         with replaced(cache_dir() / "prometheus") as target:
             _run(["dpkg", "-x", str(package), str(target)], scratch)
 
