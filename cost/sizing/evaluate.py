@@ -25,9 +25,10 @@ from cost.sizing.calibrate_target import Cell, Judged, judge, laws_without, read
 from cost.sizing.hardware import REFERENCE, find_device
 from cost.sizing.ranking import Ranked, rank_candidates
 from cost.sizing.serving import predict_serving
+from cost.sizing.steptime import fits
 from cost.sizing.tables import Row, read_table
 from cost.sizing.target import Law
-from cost.sizing.throughput import Setup, predict_setups
+from cost.sizing.throughput import Setup, as_configurations, predict_setups
 
 Floats = NDArray[np.float64]
 
@@ -44,13 +45,15 @@ TARGETS: Mapping[str, float] = {
 
 @dataclass(frozen=True)
 class Unseen:
-    """Rows of models that a fit had not seen: measured and predicted rate, interval."""
+    """Rows of models that a fit had not seen: measured and predicted rate, interval; whether
+    they are said to fit, as they did."""
 
     setups: tuple[Setup, ...]
     names: tuple[str, ...]
     measured: Floats
     predicted: Floats
     half: Floats
+    fits: NDArray[np.bool_]
 
     @property
     def errors(self) -> Floats:
@@ -79,7 +82,9 @@ def hold_out(measured: Measured, held: Sequence[str], memo: Memo | None = None) 
     model = fit(measured.where(lambda name: name not in held), memo)
     asked = measured.where(lambda name: name in held)
     log_rate, half, _ = predict_setups(asked.setups, model)
-    return Unseen(asked.setups, asked.names, np.exp(asked.log_rate), np.exp(log_rate), half)
+    inside = fits(as_configurations(asked.setups, model.constants), model.memory_margin)
+    rates = np.exp(asked.log_rate), np.exp(log_rate)
+    return Unseen(asked.setups, asked.names, *rates, half, inside)
 
 
 def constant_mfu(measured: Measured, held: Sequence[str]) -> dict[str, float]:

@@ -30,6 +30,11 @@ def test_intervals_say_something(report: Report) -> None:
     assert median(halves) < 0.2
 
 
+@pytest.mark.slow
+def test_models_held_out_are_not_said_not_to_fit(report: Report) -> None:
+    assert all(unseen.fits.all() for _, unseen in report.throughput.splits)
+
+
 def test_rows_that_ran_fit(published: Path) -> None:
     rows = read_table(published / "published_training_results.csv")
     answers = predict_throughput(rows)
