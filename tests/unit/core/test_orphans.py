@@ -36,16 +36,19 @@ def test_a_parent_that_lives_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_provider_whose_engine_died_while_it_started_leaves(tmp_path: Path) -> None:
-    """From a checkout whose path has spaces; the engine is a shell that leaves at once."""
+    """From a checkout whose path has spaces; a shell stands for the engine."""
     checkout = tmp_path / "my check out"
     checkout.symlink_to(ROOT)
-    script = '"$0" </dev/null >"$1" 2>&1 & echo $!'
+    script = '"$0" </dev/null >"$1" 2>&1 & echo $!; wait'
     plugin = checkout / _PLUGIN.relative_to(ROOT)
     environment = {**os.environ, "MLSCALE_PYTHON": sys.executable}
-    done = subprocess.run(
+    with subprocess.Popen(
         ["sh", "-c", script, str(plugin), str(tmp_path / "said")],
-        env=environment, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    pid = int(done.stdout)
-    wait_until(lambda: not psutil.pid_exists(pid), what="the end of the provider")
+        env=environment, stdout=subprocess.PIPE, text=True,
+    ) as engine:  # fmt: skip
+        assert engine.stdout
+        provider = psutil.Process(int(engine.stdout.readline()))
+        wait_until(lambda: "infra.sites.local.provider" in provider.cmdline(), what="Python")
+        engine.kill()
+    wait_until(lambda: not provider.is_running(), what="the end of the provider")
     assert (tmp_path / "said").read_text().strip().isdigit()

@@ -103,7 +103,7 @@ def test_cancel_ends_every_child_and_any_that_comes_late(
     pid = int(next(call).stdout)
     stub.Cancel(empty_pb2.Empty())
     assert host.done.is_set()
-    assert next(call).exitcode == -15
+    assert list(call)[-1].exitcode == -15
     assert _ended(pid)
     late = list(stub.RunPlugin(_plugin(tmp_path, code)))
     assert late[-1].exitcode == -15
