@@ -117,11 +117,13 @@ class ServingPlan:
 
 @dataclass(frozen=True)
 class ServiceTime:
-    """Seconds of a batch of b: ``fixed + b * each``, at most ``most`` together."""
+    """Seconds of a batch of b: ``fixed + b * each``, at most ``most`` together. ``continuous``: a
+    request joins those under way at their next token, and leaves when it is done."""
 
     fixed: float
     each: float
     most: int
+    continuous: bool = False
 
     def seconds(self, batch: int) -> float:
         """How long a batch takes."""
@@ -165,8 +167,9 @@ def _replicas_at(
 ) -> Replicas | None:
     mean = service.seconds(size)
     variability = (work.arrival_variation**2 + work.service_variation**2) / 2
-    delay = work.max_delay_ms / 1000 if size > 1 else 0.0
-    under_way = mean if size > 1 else 0.0
+    waits = size > 1 and not service.continuous
+    delay = work.max_delay_ms / 1000 if waits else 0.0
+    under_way = mean if waits else 0.0
     rate = work.requests_per_second
     need = max(math.ceil(rate * mean / (_FULLEST * size)), 1)
     for limit, late in bounds:
@@ -243,7 +246,7 @@ def _language_time(model: ServedModel, device: Device, most: int) -> tuple[Servi
     further = full.sequences - 1
     each = (full.step_seconds - alone.step_seconds) / further if further else 0.0
     fixed = alone.step_seconds - each
-    return ServiceTime(fixed * steps, each * steps, full.sequences), full.tensor
+    return ServiceTime(fixed * steps, each * steps, full.sequences, continuous=True), full.tensor
 
 
 def _against_reference(device: Device) -> float:

@@ -73,8 +73,10 @@ def _machine(entry: Any, file: str) -> Record:
         raise problem(", ".join(wrong))
     given = {key: str(value) for key, value in (_OPTIONAL | entry).items()}
     words = {"name", "site", "as_of", "accelerator", "vcpus", "memory_gib", "network_gbps"}
-    numbers = {key: money.parse(text, f"{name} {key}") for key, text in given.items()
-               if key not in words}  # fmt: skip
+    try:
+        numbers = {key: money.parse(text, key) for key, text in given.items() if key not in words}
+    except BadInput as error:
+        raise problem(error.problems[0].message, error.problems[0].expected) from error
     if not 0 < numbers["utilisation"] <= 1:
         raise problem(f"utilisation is {numbers['utilisation']}", "above 0, at most 1")
     if numbers["depreciation_years"] <= 0 or numbers["pue"] < 1:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cost.sizing.queueing import erlang_c, servers_for, wait_probability
 from cost.sizing.replicas import Replicas, ServiceTime, ServingWork, replicas_for, spares
 from infra.core.errors import BadInput
-from tests.cost.sizing.simulation import TRACES, Server, latencies
+from tests.cost.sizing.simulation import TRACES, Server, continuous_latencies, latencies
 
 
 def by_definition(servers: int, load: Fraction) -> float:
@@ -93,6 +93,24 @@ def test_replicas_are_never_too_few(trace: str, case: str, rate: float) -> None:
         for limit, quantile in ((work.p95_ms, 95), (work.p99_ms, 99)):
             if limit is not None:
                 assert np.percentile(took, quantile) <= limit / 1000
+
+
+@pytest.mark.parametrize("trace", TRACES)
+@pytest.mark.parametrize(("rate", "p95_ms"), [(2.0, 6000.0), (20.0, 3000.0), (60.0, 8000.0)])
+def test_generating_replicas_are_never_too_few(trace: str, rate: float, p95_ms: float) -> None:
+    service = ServiceTime(1.0, 0.016, 64, continuous=True)
+    work = ServingWork(requests_per_second=rate, p95_ms=p95_ms)
+    found = replicas_for(work, service)
+    assert found is not None
+    assert found.count <= 3 * rate * service.seconds(found.batch) / found.batch + 1
+    server = Server(found.batch, 0.0, service.fixed, service.each, work.service_variation)
+    rng = np.random.default_rng(3)
+    arrivals = TRACES[trace](rate, 2500 / rate, rng)
+    took = continuous_latencies(arrivals, found.count, server, rng)
+    assert np.percentile(took, 95) <= p95_ms / 1000
+    if trace == "poisson" and found.count > 1:  # the simulation can fail
+        fewer = continuous_latencies(arrivals, max(found.count // 3, 1), server, rng)
+        assert np.percentile(fewer, 95) > p95_ms / 1000
 
 
 def _replicas(work: ServingWork) -> Replicas:
