@@ -37,12 +37,10 @@ def verbs() -> str:
 def exit_codes() -> str:
     """Every error class's code and meaning."""
     classes = [value for _, value in inspect.getmembers(errors, inspect.isclass)]
-    found = sorted(
-        (cls for cls in classes if issubclass(cls, MlscaleError)), key=lambda cls: cls.exit_code
-    )
-    rows = [f"| {cls.exit_code} | {cls.meaning} |" for cls in found]
-    head = ["| code | meaning |", "|---|---|", "| 0 | done |", "| 2 | wrong usage |"]
-    return "\n".join([*head, *rows]) + "\n"
+    meanings = {cls.exit_code: cls.meaning for cls in classes if issubclass(cls, MlscaleError)}
+    meanings |= {0: "done", 2: "wrong usage", 141: "whoever read the output left early (`| head`)"}
+    rows = [f"| {code} | {meaning} |" for code, meaning in sorted(meanings.items())]
+    return "\n".join(["| code | meaning |", "|---|---|", *rows]) + "\n"
 
 
 PAGES: Mapping[str, Mapping[str, Callable[[], str]]] = {
