@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -44,6 +45,12 @@ class Engine:
         if done.returncode != 0:
             said = f": {(done.stderr or done.stdout).strip()[-3000:]}" if quiet else ""
             raise EngineFailed(Problem(f"`pulumi {' '.join(arguments)}` failed{said}"))
+
+    def make(self) -> None:
+        """Make the stack; one that another run has made meanwhile is as good."""
+        done = self._ended("stack", "init", "--stack", self.stack)
+        if done.returncode != 0 and "already exists" not in done.stderr:
+            raise EngineFailed(Problem(f"the stack can't be made: {done.stderr.strip()}"))
 
     def outputs(self) -> dict[str, Any]:
         """The stack's outputs; secrets stay masked."""
@@ -128,7 +135,10 @@ class Engine:
         if not url.startswith("file://"):
             return None
         path = url.removeprefix("file://").partition("?")[0]
-        return ROOT / Path(path).expanduser() / ".pulumi"
+        if path.startswith("~"):
+            # As the engine does it: the account's home folder, whatever HOME says.
+            path = f"{pwd.getpwuid(os.getuid()).pw_dir}{path[1:]}"
+        return ROOT / path / ".pulumi"
 
 
 def _project_backend() -> str:

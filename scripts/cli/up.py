@@ -35,7 +35,7 @@ def command(
     platform, _ = from_file(stack)
     engine = Engine(stack)
     if not engine.prepare():
-        engine.run("stack", "init", quiet=True)
+        engine.make()
     options = ["--refresh"] if refresh else []
     engine.run("up", "--yes", "--suppress-outputs", *options, quiet=as_json)
     outputs = engine.outputs()

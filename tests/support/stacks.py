@@ -66,7 +66,7 @@ class Stack:
     @property
     def layout(self) -> Layout:
         """Where what runs keeps its files."""
-        return Layout(self.state / "run" / f"mlscale-{self.name}-here")
+        return Layout(self.state / "run" / f"mlscale-{self.name}@here")
 
     @property
     def supervisor(self) -> Supervisor:

@@ -9,7 +9,7 @@ from infra.core.places import state_dir
 
 def run_directory(project: str, stack: str, site: str) -> Path:
     """What runs and what it needs; gone after ``destroy``."""
-    return state_dir() / "run" / f"{project}-{stack}-{site}"
+    return state_dir() / "run" / f"{project}-{stack}@{site}"
 
 
 def store_directory(project: str, stack: str, store: str) -> Path:
