@@ -12,7 +12,7 @@ from cost.estimate.bill import Bill, snake
 from cost.estimate.registry import free, resolves
 
 free("part of the engine", ["pulumi:pulumi:", "pulumi:providers:"])
-free("runs on this machine", ["mlscale:", "pulumi-python:dynamic", "command:local:"])
+free("runs on this machine", ["mlscale:local:", "pulumi-python:dynamic", "command:local:"])
 free("made on the client", ["random:", "tls:", "time:", "null:", "docker-build:", "std:"])
 free("configuration of a service that is billed by itself", ["kafka:", "grafana:", "github:"])
 
