@@ -186,6 +186,8 @@ def test_it_fits_the_screen_and_is_legible(
     for page in _opened(browser, result, width, scheme):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.locator("#total").is_visible()
+        change = page.locator(".movers tbody tr:first-child td:last-child").bounding_box()
+        assert change is not None and change["x"] + change["width"] <= width, "is cut off"
         for selector in ("body", ".muted", ".badge.warn", ".badge.ok", ".up, .down", "a, summary"):
             contrast = page.locator(selector).first.evaluate(_CONTRAST)
             assert contrast >= 4.5, (selector, contrast)
