@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import signal
 import socket
 import subprocess
@@ -31,6 +32,10 @@ case "$*" in
   "fail"*) echo "progress"; echo "it broke" >&2; exit 255 ;;
 esac
 """
+
+
+# The engine's `~` is the account's home folder, whatever HOME says.
+_ACCOUNT = Path(pwd.getpwuid(os.getuid()).pw_dir)
 
 
 @pytest.fixture
@@ -130,7 +135,7 @@ def test_an_unreadable_state_is_refused_with_its_backup(
 @pytest.mark.parametrize(
     ("url", "folder"),
     [
-        ("file://~", Path.home()),
+        ("file://~", _ACCOUNT),
         ("file:///srv/state?create_dir=true", Path("/srv/state")),
         ("file://./here", ROOT / "here"),
         ("s3://bucket", None),
@@ -147,7 +152,7 @@ def test_without_a_variable_the_projects_backend_counts(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PULUMI_BACKEND_URL")
-    assert Engine("local")._backend_folder() == Path.home() / ".pulumi"
+    assert Engine("local")._backend_folder() == _ACCOUNT / ".pulumi"
 
 
 def test_what_the_engine_says_of_a_failure_is_passed_on(

@@ -36,6 +36,14 @@ def _pid(found: Supervisor, name: str = "sleeper") -> int:
     return found.state(name).pid
 
 
+def _environment_with(pid: int, name: str) -> dict[str, str]:
+    """A process's environment, once it is its own: between fork and exec it is the supervisor's."""
+    process = psutil.Process(pid)
+    wait_until(lambda: name in process.environ(), what=f"{name} in the environment")
+    wait_until(lambda: "time.sleep" in " ".join(process.cmdline()), what="the command")
+    return process.environ()
+
+
 def test_a_killed_process_is_back_by_itself(supervisor: Supervisor) -> None:  # noqa: F811
     supervisor.apply(_SLEEPER)
     first = _pid(supervisor)
@@ -69,7 +77,7 @@ def test_a_changed_unit_is_restarted_an_equal_one_is_left_alone(
     supervisor.apply(Unit(**{**vars(_SLEEPER), "environment": {"X": "100%"}}))
     second = _pid(supervisor)
     assert second != first
-    assert psutil.Process(second).environ()["X"] == "100%"
+    assert _environment_with(second, "X")["X"] == "100%"
     supervisor.halt("sleeper")
     assert supervisor.state("sleeper").status is UnitStatus.STOPPED
 
@@ -133,7 +141,7 @@ def test_the_engines_secrets_stay_out_of_processes(
     supervisor.start()
     supervisor.apply(_SLEEPER)
     wait_until(lambda: "up" in supervisor.log_tail("sleeper"), what="the log")
-    environment = psutil.Process(_pid(supervisor)).environ()
+    environment = _environment_with(_pid(supervisor), MARKER)
     assert "canary" not in " ".join(environment.values())
     assert environment[MARKER] == str(supervisor.layout.directory)
 
