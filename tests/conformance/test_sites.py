@@ -114,6 +114,17 @@ def test_a_local_training_without_a_dataset_is_refused() -> None:
         require_supported(parse(data))
 
 
+def test_two_subjects_whose_processes_would_share_a_name_are_refused() -> None:
+    data = _declaration()
+    other = {key: value for key, value in data["endpoints"]["digits"].items() if key != "streaming"}
+    data["endpoints"]["digits-job"] = other
+    with pytest.raises(Unsupported) as caught:
+        require_supported(parse(data))
+    [problem] = caught.value.problems
+    assert problem.path == "platform.endpoints.digits-job"
+    assert "platform.training.digits" in problem.message
+
+
 def test_every_refusal_comes_at_once() -> None:
     platform = _changed(monitoring__dashboards="grafana", stores__lake__table_format="delta")
     with pytest.raises(Unsupported) as caught:

@@ -16,6 +16,7 @@ from infra.sites import capabilities as can
 from infra.sites.base import Site
 from infra.sites.capabilities import Capability
 from infra.sites.local import resources as local
+from infra.sites.local.naming import shared_units
 from infra.sites.local.places import run_directory, store_directory
 from infra.spec import Endpoint, Monitoring, PlatformSpec, Store, Stream, Training
 from workloads.package import load
@@ -75,7 +76,7 @@ class LocalSite(
                 path = f"platform.training.{key}"
                 fix = "write `dataset: {store: ..., table: ...}`"
                 problems.append(Problem("a local training needs a dataset", path=path, fix=fix))
-        return problems
+        return [*problems, *shared_units(platform, name)]
 
     def open(self) -> Place:
         """The folder and the supervisor; everything that runs depends on it."""
