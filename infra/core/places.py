@@ -11,6 +11,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout: the folder that holds ``Pulumi.yaml``."""
 
+PROJECT = "mlscale"
+"""The project's name in ``Pulumi.yaml``, and the namespace of its configuration."""
+
 
 def cache_dir() -> Path:
     """Built or fetched tools, keyed by version: ``$MLSCALE_CACHE`` or ``~/.cache/mlscale``."""

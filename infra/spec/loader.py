@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from infra.core.errors import InvalidStack, Problem
+from infra.core.places import PROJECT
 from infra.spec.base import Loc, Spec
 from infra.spec.collect import Collected, collect, one_in_other
 from infra.spec.platform import PlatformSpec
 from infra.spec.positions import Source, read_yaml
-from infra.spec.secrets import PROJECT, SecretRef, missing_secret, plain_secret
+from infra.spec.secrets import SecretRef, missing_secret, plain_secret
 from infra.spec.suggest import did_you_mean
 from infra.spec.wording import PLATFORM, path_of, problem
 

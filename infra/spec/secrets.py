@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, StringConstraints
 
 from infra.core.errors import InvalidStack, Problem
+from infra.core.places import PROJECT
 from infra.spec.base import Spec
 
 if TYPE_CHECKING:
     import pulumi
 
-PROJECT = "mlscale"
 SECRET_NAME_PATTERN = "^[A-Za-z][A-Za-z0-9_-]{0,62}$"
 SECRET_LOOKING = re.compile(
     r"passw(or)?d|passphrase|secret|credential|private_?key|(access|api|auth)_?key"

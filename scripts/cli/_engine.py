@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.core.errors import DamagedState, EngineFailed, MissingTool, Problem
-from infra.core.places import ROOT
-from scripts.cli._local import PROJECT
+from infra.core.places import PROJECT, ROOT
 
 
 class Engine:

@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from infra.sites.local.supervision import Supervisor
 
-PROJECT = "mlscale"
-"""The project's name in ``Pulumi.yaml``."""
-
 
 def supervisors(stack: str) -> dict[str, Supervisor]:
     """Site to supervisor, for the stack's local sites that have ever run here."""
-    from infra.core.places import ROOT
+    from infra.core.places import PROJECT, ROOT
     from infra.sites.local.places import run_directory
     from infra.sites.local.supervision import Layout, Supervisor
     from infra.spec import load

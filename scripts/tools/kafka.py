@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from infra.core.errors import MissingTool, Problem
-from infra.core.places import ROOT, cache_dir
+from infra.core.places import ROOT
 from scripts.tools._tool import Finding, Progress, Tool, replaced
 
 _POM = ROOT / "tools" / "kafka" / "pom.xml"
@@ -17,7 +17,7 @@ _FIX = "scripts/setup --only kafka"
 def _libs() -> Path:
     from workloads.streaming.broker import libs_directory
 
-    return libs_directory(cache_dir())
+    return libs_directory()
 
 
 def find() -> Finding:

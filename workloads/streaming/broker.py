@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.core.errors import DamagedState, MissingTool, Problem
+from infra.core.places import cache_dir
 
 KAFKA_VERSION = "4.4.0"
 JAR_HASHES = Path(__file__).resolve().parents[2] / "tools" / "kafka" / "jars.sha256"
@@ -58,10 +59,8 @@ class BrokerSettings:
 
 
 def libs_directory(cache: Path | None = None) -> Path:
-    """Where set-up puts the jars: below ``cache``, ``$MLSCALE_CACHE`` or ``~/.cache/mlscale``."""
-    if cache is None:
-        cache = Path(os.environ.get("MLSCALE_CACHE") or Path.home() / ".cache" / "mlscale")
-    return cache / "kafka" / KAFKA_VERSION / "libs"
+    """Where set-up puts the jars: below ``cache``, by default the tools' cache."""
+    return (cache or cache_dir()) / "kafka" / KAFKA_VERSION / "libs"
 
 
 def new_cluster_id() -> str:

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from infra.core.errors import DamagedState, EngineFailed, InvalidStack, MissingTool
-from infra.core.places import ROOT
+from infra.core.places import PROJECT, ROOT
 from infra.sites.local.places import run_directory
 from infra.sites.local.supervision import Layout, Supervisor, Unit, marked_processes
-from scripts.cli import _local, down
+from scripts.cli import down
 from scripts.cli._engine import Engine
 from scripts.cli.logs import _grown
 from scripts.cli.up import _digits_model
@@ -203,7 +203,7 @@ def test_down_of_a_stack_that_never_was(
 
 def test_down_ends_what_the_state_forgot(engine: Engine, tmp_path: Path) -> None:
     """The engine was killed before it wrote down that the supervisor runs."""
-    layout = Layout(run_directory(_local.PROJECT, "local", "here"))
+    layout = Layout(run_directory(PROJECT, "local", "here"))
     supervisor = Supervisor(layout)
     supervisor.start()
     supervisor.apply(Unit("sleeper", (sys.executable, "-c", "import time; time.sleep(600)")))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import sys
 import time
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -25,6 +28,7 @@ from infra.sites.local.provider.handler import (
 )
 from infra.sites.local.supervision import Layout, Supervisor, Unit, UnitStatus, owner_of, reserve
 from infra.sites.local.supervision.ports import is_free
+from workloads.jobs import write_json_atomically
 
 _POLL_SECONDS = 0.1
 _DIRECT = build_opener(ProxyHandler({}))
@@ -156,10 +160,19 @@ def required_tool(path: str | None, what: str, fix: str) -> str:
     return path
 
 
+def configured(
+    inputs: ServiceInputs, layout: Layout, module: str, config: Mapping[str, Any]
+) -> Unit:
+    """``python -m module --config C.json``, with ``config`` written there; another one restarts it."""
+    path = layout.data(inputs.unit) / "config.json"
+    write_json_atomically(path, config)
+    command = (sys.executable, "-m", module, "--config", str(path))
+    digest = config_digest(json.dumps(config, sort_keys=True))
+    return Unit(inputs.unit, command, environment={"MLSCALE_CONFIG_DIGEST": digest})
+
+
 def config_digest(text: str) -> str:
     """Short digest that makes a unit restart when what it reads has changed."""
-    import hashlib
-
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -8,7 +8,6 @@ from typing import ClassVar
 from pydantic import Field
 
 from infra.core.errors import MissingTool
-from infra.core.places import cache_dir
 from infra.sites.local.provider.handler import Failure, Properties
 from infra.sites.local.provider.handlers._service import ServiceHandler, ServiceInputs
 from infra.sites.local.supervision import Layout, Unit, reserve
@@ -33,7 +32,7 @@ class BrokerHandler(ServiceHandler[BrokerInputs]):
         from workloads.streaming.broker import find_java, libs_directory, verify_jars
 
         find_java()
-        problems = verify_jars(libs_directory(cache_dir()))
+        problems = verify_jars(libs_directory())
         if problems:
             raise MissingTool(problems[:3])
         return super().check(known)
@@ -53,7 +52,7 @@ class BrokerHandler(ServiceHandler[BrokerInputs]):
             cluster_id=_cluster_id(layout.data(inputs.unit)),
             heap_mib=inputs.heap_mib,
         )
-        java, libs = broker.find_java(), broker.libs_directory(cache_dir())
+        java, libs = broker.find_java(), broker.libs_directory()
         broker.format_storage(settings, libs, java)
         command = tuple(broker.broker_command(settings, libs, java))
         return Unit(inputs.unit, command, stop_seconds=30)

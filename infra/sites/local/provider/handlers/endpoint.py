@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Any, ClassVar
 
 from infra.sites.local.provider.handlers._service import (
     ServiceHandler,
     ServiceInputs,
-    config_digest,
+    configured,
     http_unhealthy,
 )
 from infra.sites.local.supervision import Layout, Unit
-from workloads.jobs import write_json_atomically
 
 
 class EndpointInputs(ServiceInputs):
@@ -37,12 +34,7 @@ class EndpointHandler(ServiceHandler[EndpointInputs]):
 
     def prepare(self, inputs: EndpointInputs, layout: Layout, port: int) -> Unit:
         """Write the server's configuration; another model restarts it."""
-        config = _config(inputs, port)
-        path = layout.data(inputs.unit) / "config.json"
-        write_json_atomically(path, config)
-        command = (sys.executable, "-m", "workloads.serving", "--config", str(path))
-        digest = config_digest(json.dumps(config, sort_keys=True))
-        return Unit(inputs.unit, command, environment={"MLSCALE_CONFIG_DIGEST": digest})
+        return configured(inputs, layout, "workloads.serving", _config(inputs, port))
 
     def unhealthy(self, url: str) -> str | None:
         """Ready means that the model is loaded and warm."""

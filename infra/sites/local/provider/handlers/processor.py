@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import ClassVar
 
 from pydantic import Field
@@ -11,11 +9,10 @@ from pydantic import Field
 from infra.sites.local.provider.handlers._service import (
     ServiceHandler,
     ServiceInputs,
-    config_digest,
+    configured,
     http_unhealthy,
 )
 from infra.sites.local.supervision import Layout, Unit
-from workloads.jobs import write_json_atomically
 
 
 class ProcessorInputs(ServiceInputs):
@@ -45,11 +42,7 @@ class ProcessorHandler(ServiceHandler[ProcessorInputs]):
             "group": f"mlscale-{inputs.unit}",
             "metrics_port": port,
         }
-        path = layout.data(inputs.unit) / "config.json"
-        write_json_atomically(path, config)
-        command = (sys.executable, "-m", "workloads.streaming.processor", "--config", str(path))
-        digest = config_digest(json.dumps(config, sort_keys=True))
-        return Unit(inputs.unit, command, environment={"MLSCALE_CONFIG_DIGEST": digest})
+        return configured(inputs, layout, "workloads.streaming.processor", config)
 
     def unhealthy(self, url: str) -> str | None:
         """It holds its partitions and moves on."""
